@@ -1,0 +1,20 @@
+//! The words that every other crate speaks: labels, values, metric families, matchers, and the
+//! trait through which stored series are read.
+//!
+//! Nothing here does I/O, reads a clock or knows of a store, a kernel or a network.
+
+#![forbid(unsafe_code)]
+
+pub mod family;
+pub mod histogram;
+pub mod labels;
+pub mod matcher;
+pub mod series;
+pub mod value;
+
+pub use family::{Family, Kind, Sink};
+pub use histogram::Histogram;
+pub use labels::{Labels, LabelsBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use series::{Columns, Hints, ReadError, Selection, SeriesSet, Storage};
+pub use value::{Sample, Value};

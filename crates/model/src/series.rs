@@ -1,0 +1,119 @@
+//! How stored series are read: the trait between the query engine and every store.
+//!
+//! The engine asks with a [`Selection`], walks a [`SeriesSet`] and has each series decoded whole
+//! into [`Columns`] that it reuses.
+
+use crate::{Histogram, Labels, Matcher};
+use std::sync::Arc;
+
+/// Which series, and which part of their time.
+#[derive(Clone, Debug, Default)]
+pub struct Selection<'a> {
+    /// All must hold.
+    pub matchers: &'a [Matcher],
+    /// First millisecond since the Unix epoch that is wanted, included.
+    pub start_ms: i64,
+    /// Last millisecond that is wanted, included.
+    pub end_ms: i64,
+    /// What the reader will do with the samples; a store may use it, and may ignore it.
+    pub hints: Hints<'a>,
+}
+
+/// What a reader will do with the samples it selects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints<'a> {
+    /// Distance of the evaluation times in milliseconds; 0 for a single one.
+    pub step_ms: i64,
+    /// Length of the range vector in milliseconds; 0 for an instant vector.
+    pub range_ms: i64,
+    /// The function or aggregation around the selector; empty for none.
+    pub func: &'a str,
+    /// The series are wanted for their labels alone.
+    pub labels_only: bool,
+    /// At most so many series; 0 for all.
+    pub limit: usize,
+}
+
+/// The samples of one series, in columns of equal length, sorted by time, each time once.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// Milliseconds since the Unix epoch.
+    pub times_ms: Vec<i64>,
+    /// Floats; where a sample is a histogram, its place holds 0 and `histograms` has it.
+    pub floats: Vec<f64>,
+    /// (index, histogram) of the samples that are histograms, sorted by index.
+    pub histograms: Vec<(u32, Arc<Histogram>)>,
+    /// When each counter began, milliseconds since the Unix epoch, 0 where unknown; the whole
+    /// column is empty where none is known.
+    pub starts_ms: Vec<i64>,
+    /// Two series that carry the same non-zero number have equal `times_ms`: what was computed
+    /// from the times of one holds for the other.
+    pub times_id: u64,
+}
+
+impl Columns {
+    /// Empties all columns and keeps their memory.
+    pub fn clear(&mut self) {
+        self.times_ms.clear();
+        self.floats.clear();
+        self.histograms.clear();
+        self.starts_ms.clear();
+        self.times_id = 0;
+    }
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The query was cancelled.
+    #[error("query was cancelled")]
+    Cancelled,
+    /// A limit of the store was reached.
+    #[error("{0}")]
+    Limit(String),
+    /// The store failed.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// A store of series, as its readers see it. Each call sees a state in which every appended batch
+/// is there whole or not at all.
+pub trait Storage: Send + Sync {
+    /// The series that match, sorted by labels.
+    fn select<'a>(
+        &'a self,
+        selection: &Selection<'_>,
+    ) -> Result<Box<dyn SeriesSet + 'a>, ReadError>;
+
+    /// The names of all labels of the series that match any of the matcher sets (all series where
+    /// there is no set) and have samples in the time range; sorted.
+    fn label_names(
+        &self,
+        sets: &[Vec<Matcher>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<String>, ReadError>;
+
+    /// The values of one label, of the same series; sorted.
+    fn label_values(
+        &self,
+        name: &str,
+        sets: &[Vec<Matcher>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<String>, ReadError>;
+}
+
+/// Series, one after the other.
+pub trait SeriesSet {
+    /// Moves to the next series and gives its labels; `None` at the end.
+    fn next(&mut self) -> Result<Option<Labels>, ReadError>;
+
+    /// Decodes the samples of the series at which the set stands into `columns`, which it clears.
+    fn read(&mut self, columns: &mut Columns) -> Result<(), ReadError>;
+
+    /// What the reader should know about what it read, for instance that damaged data was left out.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

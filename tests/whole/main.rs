@@ -1,0 +1,1 @@
+//! Whole-program tests, one module for each thing that is tested against the real world.
