@@ -1,6 +1,11 @@
-//! The stage on which whole-program tests play: our built programs, peers to compare with, and
-//! the one rule about what a machine lacks.
+//! The stage on which whole-program tests play: our built programs, real containers, peers to compare
+//! with, and the one rule about what a machine lacks.
 
+pub mod bundle;
+pub mod cgroup;
+pub mod container;
+pub mod leftovers;
 pub mod peer;
 pub mod program;
 pub mod require;
+pub mod seed;

@@ -1,1 +1,3 @@
 //! Whole-program tests, one module for each thing that is tested against the real world.
+
+mod containers;
