@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod exposition;
 pub mod family;
 pub mod histogram;
 pub mod labels;
