@@ -1,3 +1,5 @@
 //! Whole-program tests, one module for each thing that is tested against the real world.
 
 mod containers;
+
+mod tidy;
