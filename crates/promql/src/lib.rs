@@ -8,8 +8,16 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod check;
+pub mod duration;
+mod duration_parser;
 pub mod function;
+mod lexer;
+pub mod literal;
+mod parser;
+mod print;
 mod query;
+mod token;
 
 pub use ast::{Expr, ParseError};
 pub use query::{
@@ -26,24 +34,12 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 
 /// Parses an expression.
 pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError> {
-    let _ = options;
-    Err(ParseError {
-        message: "the parser lands next".into(),
-        span: ast::Span::default(),
-        position: ast::Span::default().position(text),
-    })
+    parser::parse_expression(text, options)
 }
 
 /// Parses a selector such as `match[]` holds: `up{job="node"}`.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    match parse(text)? {
-        Expr::Vector(v) => Ok(v.matchers),
-        _ => Err(ParseError {
-            message: "not a selector".into(),
-            span: ast::Span::default(),
-            position: ast::Span::default().position(text),
-        }),
-    }
+    parser::parse_selector(text)
 }
 
 /// Evaluates queries; holds nothing but its options and may be shared by threads.
