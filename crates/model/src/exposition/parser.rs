@@ -503,7 +503,8 @@ impl<'a> LineReader<'a> {
         let token = self.while_(|b| b != b' ' && b != b'\t');
         let time_ms = if self.open {
             let seconds = parse_float(token).filter(|s| s.is_finite());
-            seconds.map(|s| (s * 1000.0) as i64)
+            // Rounded: to cut would lose a millisecond of what was written from milliseconds.
+            seconds.map(|s| (s * 1000.0).round() as i64)
         } else {
             let digits = token.strip_prefix('-').unwrap_or(token);
             let plain = digits.bytes().all(|b| b.is_ascii_digit());
@@ -549,4 +550,106 @@ fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str, syntax: Syntax) -> Result<Vec<String>, ParseError> {
+        let mut parser = Parser::new(text.as_bytes(), syntax);
+        let mut lines = Vec::new();
+        while let Some(event) = parser.next()? {
+            lines.push(match event {
+                Event::Type { name, kind } => format!("type {name} {kind:?}"),
+                Event::Help { name, text } => format!("help {name} {text:?}"),
+                Event::Unit { name, unit } => format!("unit {name} {unit}"),
+                Event::Sample(s) => {
+                    let labels = |l: &[Label<'_>]| -> String {
+                        l.iter().map(|l| format!(" {}={:?}", l.name, l.value)).collect()
+                    };
+                    let time = s.time_ms.map_or(String::new(), |t| format!(" at {t}"));
+                    let exemplar = s.exemplar.map_or(String::new(), |e| {
+                        format!(" #{} {} {:?}", labels(e.labels), e.value, e.time_ms)
+                    });
+                    format!("{}{} {}{time}{exemplar}", s.name, labels(s.labels), s.value)
+                }
+            });
+        }
+        Ok(lines)
+    }
+
+    /// What Prometheus's own parser takes from the same text.
+    #[test]
+    fn text_as_prometheus_reads_it() {
+        let text = "# HELP go_gc A summary.\\n\\\\ \"quoted\"\n#\tTYPE go_gc summary\n\
+            go_gc{quantile=\"0\"} 4.9351e-05\ngo_gc { quantile = \"0.25\" , } 7.424100000000001e-05\t 99\n\
+            # just a comment\n#no blank\n# HELP\n\n \t\nwind{a=\"b\\\"c\\\\d\\ne\\x\",empty=\"\"} +Inf\n\
+            {\"dotted.name\",\"l.b\"=\"v\" x=\"y\"} -0\n  lead:ing_0 NaN 1\n# TYPE \"q.t\" gauge  \nlast{} 1";
+        let expected = [
+            "help go_gc \"A summary.\\n\\\\ \\\"quoted\\\"\"",
+            "type go_gc Summary",
+            "go_gc quantile=\"0\" 0.000049351",
+            "go_gc quantile=\"0.25\" 0.00007424100000000001 at 99",
+            "wind a=\"b\\\"c\\\\d\\ne\\\\x\" empty=\"\" inf",
+            "dotted.name l.b=\"v\" x=\"y\" -0",
+            "lead:ing_0 NaN at 1",
+            "type q.t Gauge",
+            "last 1",
+        ];
+        assert_eq!(all(text, Syntax::Text).expect("reads"), expected);
+    }
+
+    #[test]
+    fn open_metrics_as_prometheus_reads_it() {
+        let text = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds It's.\n\
+            a_seconds_total{x=\"y\",} 17.0 1520879607.789 # {id=\"a b\"} 5.0 123.456\n\
+            a_seconds_total 1 # {} 2\n# TYPE b unknown\nb 1e3\n{\"c.d\"} 1\n# EOF\n";
+        let expected = [
+            "type a_seconds Counter",
+            "unit a_seconds seconds",
+            "help a_seconds \"It's.\"",
+            "a_seconds_total x=\"y\" 17 at 1520879607789 # id=\"a b\" 5 Some(123456)",
+            "a_seconds_total 1 # 2 None",
+            "type b Untyped",
+            "b 1000",
+            "c.d 1",
+        ];
+        assert_eq!(all(text, Syntax::OpenMetrics).expect("reads"), expected);
+        assert_eq!(all("# EOF", Syntax::OpenMetrics).expect("reads").len(), 0);
+    }
+
+    #[test]
+    fn errors_name_line_and_column() {
+        let text = |t: &str| all(t, Syntax::Text).expect_err(t).to_string();
+        let open = |t: &str| all(t, Syntax::OpenMetrics).expect_err(t).to_string();
+        assert_eq!(
+            text("a 1\n\nb{x=\"1\"\n"),
+            "line 3, column 8: expected a label name, got the end of the line"
+        );
+        assert_eq!(text("a one\n"), "line 1, column 3: expected a number, got \"one\"");
+        assert_eq!(text("a 1 2 3\n"), "line 1, column 7: expected the end of the line, got \"3\"");
+        assert!(text("a 1 1.5\n").contains("expected a timestamp"));
+        assert!(text("a\n").contains("expected a number, got the end of the line"));
+        assert!(text("1a 1\n").contains("column 1: expected a metric name"));
+        assert!(text("a{b=\"c} 1\n").contains("column 5: a label value without its closing quote"));
+        assert!(text("a{\"b\"} 1\n").contains("a second metric name"));
+        assert!(text("{x=\"b\"} 1\n").contains("no metric name"));
+        assert!(text("# TYPE a info\n").contains("invalid metric type \"info\""));
+        assert!(text("a{b=c} 1\n").contains("a label value in double quotes"));
+        let mut parser = Parser::new(b"a 1\nb{c=\"\xff\"} 1\n", Syntax::Text);
+        assert!(matches!(parser.next(), Ok(Some(_))));
+        let error = parser.next().expect_err("not UTF-8").to_string();
+        assert_eq!(error, "line 2, column 6: not UTF-8");
+        assert_eq!(parser.next(), Ok(None));
+
+        assert!(open("a 1\n").contains("line 2, column 1: the text does not end with # EOF"));
+        assert!(open("a 1").contains("does not end with # EOF"));
+        assert!(open("# EOF\na 1\n").contains("line 2, column 1: text after # EOF"));
+        assert!(open("\n# EOF\n").contains("expected a sample or a comment"));
+        assert!(open("a  1\n# EOF\n").contains("expected a number"));
+        assert!(open("# UNIT a s\n# EOF\n").contains("not the end of the metric name"));
+        assert!(open("# foo\n# EOF\n").contains("expected # HELP"));
+        assert!(open("a 1 nan\n# EOF\n").contains("expected a timestamp"));
+    }
 }

@@ -181,7 +181,7 @@ impl<'b> Writer<'b> {
             _ => false,
         };
         // Counts of observations are whole numbers and are written as such.
-        if counts && value >= 0.0 && value < 9e15 && value.trunc() == value {
+        if counts && (0.0..9e15).contains(&value) && value.trunc() == value {
             push_integer(self.out, value as i64);
         } else {
             push_open_float(self.out, value);
