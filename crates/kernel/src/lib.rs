@@ -10,9 +10,14 @@
 pub mod cgroup;
 pub mod dir;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod parse;
 pub mod paths;
 pub mod procfs;
+pub mod statfs;
+pub mod sysfs;
+pub mod system;
 
 pub use dir::{Dir, KeptFile};
 pub use error::{Error, Unexpected};

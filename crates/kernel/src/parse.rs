@@ -98,3 +98,35 @@ pub fn hex(digits: &[u8]) -> Option<u64> {
 pub fn float(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_agree_with_the_standard_library(text in "[-+0-9a-fx.]{0,22}") {
+            let plain = !text.starts_with('+');
+            let bytes = text.as_bytes();
+            prop_assert_eq!(number(bytes), text.parse::<u64>().ok().filter(|_| plain));
+            let simple = plain && text != "-";
+            prop_assert_eq!(signed(bytes), text.parse::<i64>().ok().filter(|_| simple));
+            let digits = text.strip_prefix("0x").unwrap_or(&text);
+            let naive = (digits.len() <= 16 && !digits.starts_with('+'))
+                .then(|| u64::from_str_radix(digits, 16).ok()).flatten();
+            prop_assert_eq!(hex(bytes), naive);
+        }
+
+        #[test]
+        fn fields_and_lines_agree_with_the_standard_library(text in "[ a\t\n]{0,30}") {
+            let ours: Vec<&[u8]> = fields(text.as_bytes()).collect();
+            let naive: Vec<&[u8]> = text.split_ascii_whitespace().map(str::as_bytes).collect();
+            prop_assert_eq!(ours, naive);
+            let ours: Vec<&[u8]> = lines(text.as_bytes()).collect();
+            let naive: Vec<&[u8]> = text.lines().map(str::as_bytes).collect();
+            prop_assert_eq!(ours, naive);
+            prop_assert_eq!(trim(text.as_bytes()), text.trim().as_bytes());
+        }
+    }
+}

@@ -31,3 +31,17 @@ pub fn parse(text: &[u8]) -> Result<Loadavg, Unexpected> {
     }
     Ok(loadavg)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_refuses() {
+        let read = parse(b"0.20 0.18 0.12 1/80 11206\n").expect("parses");
+        assert_eq!(read, Loadavg { load: [0.20, 0.18, 0.12], runnable: 1, entities: 80 });
+        let error = parse(b"0.20 x\n").expect_err("no number");
+        assert_eq!(error.to_string(), "line 1: \"x\" is not a load average");
+        assert!(parse(b"1 2 3 4/x\n").is_err());
+    }
+}
