@@ -1,1 +1,18 @@
-//! To be written.
+//! The time-series store: what was measured is kept, survives crashes, and is read back by time.
+//!
+//! [`Db`] opens a data folder. A [`Group`] writes the rounds of one target (decision 1 of the
+//! design: a group owns timestamps); [`Db::append`] takes samples of any series. Reading goes
+//! through [`model::Storage`]. The store never parses, scrapes or evaluates anything, and takes
+//! every file through `disk`. Byte layouts: `docs/formats/`.
+
+mod batch;
+mod db;
+mod error;
+mod options;
+mod stats;
+
+pub use batch::{Batch, Committed, Group};
+pub use db::Db;
+pub use error::Error;
+pub use options::{Durability, Options, Progress};
+pub use stats::{Cardinality, Count, Metadata, Quarantined, Stats};

@@ -1,0 +1,82 @@
+//! What the store knows about itself.
+
+/// A file that was set aside because it is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its path within the data folder.
+    pub file: String,
+    /// Why it was set aside.
+    pub why: String,
+}
+
+/// The state of the store.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Series that the head holds.
+    pub series: u64,
+    /// Samples stored, in head and blocks.
+    pub samples: u64,
+    /// Samples taken in since the folder was opened.
+    pub appended: u64,
+    /// Samples taken in behind their series' newest since the folder was opened.
+    pub out_of_order: u64,
+    /// Samples refused since the folder was opened because they were too old.
+    pub too_old: u64,
+    /// Samples refused since the folder was opened because their time was taken by another value.
+    pub duplicates: u64,
+    /// Bytes of memory that the head's samples and index take.
+    pub head_bytes: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Bytes of all blocks.
+    pub block_bytes: u64,
+    /// How many blocks there are.
+    pub blocks: u64,
+    /// Time of the oldest sample in milliseconds since the Unix epoch.
+    pub oldest_ms: Option<i64>,
+    /// Time of the newest sample.
+    pub newest_ms: Option<i64>,
+    /// Why nothing is taken in at present.
+    pub read_only: Option<String>,
+    /// Damaged files that were set aside.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// A name and how often it occurs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The name.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What takes most room, as Prometheus's `/api/v1/status/tsdb` tells it; each list falls.
+#[derive(Clone, Debug, Default)]
+pub struct Cardinality {
+    /// Series in the head.
+    pub series: u64,
+    /// Different (label name, value) pairs.
+    pub label_pairs: u64,
+    /// Series of each metric.
+    pub series_by_metric: Vec<Count>,
+    /// Different values of each label.
+    pub values_by_label: Vec<Count>,
+    /// Bytes of the values of each label, each value counted once.
+    pub bytes_by_label: Vec<Count>,
+    /// Series of each `name=value`.
+    pub series_by_label_pair: Vec<Count>,
+}
+
+/// What is known of a metric apart from its samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The family's name.
+    pub name: String,
+    /// Its type.
+    pub kind: model::Kind,
+    /// One line for people.
+    pub help: String,
+    /// Its unit; often empty.
+    pub unit: String,
+}
