@@ -1,1 +1,136 @@
-//! To be written.
+//! What Kubevigil answers over HTTP: the Prometheus API (`/api/v1`), what Prometheus has no word
+//! for (`/api/vigil/v1`, docs/api.md), metrics, health and the pages.
+//!
+//! The crate listens nowhere (that is `http`'s), stores nothing and starts no task of its own but
+//! the threads on which queries run. Parameters, error texts and status codes are those of
+//! Prometheus's `web/api/v1/api.go`, version 3.15.
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod backend;
+mod buckets;
+mod federate;
+mod health;
+mod json;
+mod metrics;
+pub mod parameters;
+mod prometheus_status;
+mod query;
+mod run;
+mod series;
+mod stream;
+mod syntax_tree;
+mod targets;
+mod tsdb_status;
+mod ui;
+mod vigil;
+
+pub use answer::Failure;
+pub use backend::{Backend, Families};
+
+use axum::Router;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get, options};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// What queries may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a query may run.
+    pub timeout: Duration,
+    /// How many run at once; more wait.
+    pub concurrency: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { timeout: Duration::from_secs(120), concurrency: 20 }
+    }
+}
+
+/// The API's state.
+pub struct Api {
+    backend: Arc<dyn Backend>,
+    engine: promql::Engine,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+}
+
+/// What every handler gets.
+type Shared = axum::extract::State<Arc<Api>>;
+
+impl Api {
+    /// An API before a backend.
+    pub fn new(backend: Arc<dyn Backend>, engine: promql::Engine, limits: Limits) -> Arc<Api> {
+        let slots = Arc::new(Semaphore::new(limits.concurrency.max(1)));
+        Arc::new(Api { backend, engine, limits, slots })
+    }
+
+    /// Everything that is answered.
+    pub fn router(self: Arc<Api>) -> Router {
+        Router::new()
+            .nest("/api/v1", prometheus())
+            .route("/api/vigil/v1/status", get(vigil::status))
+            .route("/api/vigil/v1/containers", get(vigil::containers))
+            .route("/api/{*rest}", any(no_such_endpoint))
+            .route("/federate", get(federate::federate))
+            .route("/metrics", get(metrics::ourselves))
+            .route("/metrics/node", get(metrics::node))
+            .route("/metrics/cadvisor", get(metrics::cadvisor))
+            .route("/-/healthy", get(health::healthy))
+            .route("/-/ready", get(health::ready))
+            .route("/healthz", get(health::healthy))
+            .route("/readyz", get(health::ready))
+            .route("/version", get(prometheus_status::version))
+            .fallback(ui::page)
+            .with_state(self)
+    }
+}
+
+fn prometheus() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/query", both(query::instant))
+        .route("/query_range", both(query::range))
+        .route("/query_exemplars", both(query::exemplars))
+        .route("/format_query", both(query::format))
+        .route("/parse_query", both(query::parse))
+        .route("/labels", both(series::label_names))
+        .route("/label/{name}/values", get(series::label_values))
+        .route("/series", both(series::series))
+        .route("/metadata", get(targets::metadata))
+        .route("/targets", get(targets::targets))
+        .route("/targets/metadata", get(targets::targets_metadata))
+        .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/rules", get(targets::rules))
+        .route("/alerts", get(targets::alerts))
+        .route("/alertmanagers", get(targets::alertmanagers))
+        .route("/status/buildinfo", get(prometheus_status::buildinfo))
+        .route("/status/runtimeinfo", get(prometheus_status::runtimeinfo))
+        .route("/status/flags", get(prometheus_status::flags))
+        .route("/status/config", get(prometheus_status::config))
+        .route("/status/walreplay", get(prometheus_status::walreplay))
+        .route("/status/tsdb", get(tsdb_status::tsdb))
+        .route("/notifications", get(targets::notifications))
+        .route("/{*rest}", options(no_content).fallback(no_such_endpoint))
+}
+
+/// A handler for GET and POST.
+fn both<H, T>(handler: H) -> MethodRouter<Arc<Api>>
+where
+    H: axum::handler::Handler<T, Arc<Api>>,
+    T: 'static,
+{
+    get(handler.clone()).post(handler).options(no_content)
+}
+
+async fn no_content() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+async fn no_such_endpoint(method: Method, uri: axum::http::Uri) -> Response {
+    Failure::NotFound(format!("no endpoint {method} {}", uri.path())).into_response()
+}

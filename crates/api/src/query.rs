@@ -1,0 +1,329 @@
+//! `query`, `query_range`, `query_exemplars`, `format_query` and `parse_query`.
+
+use crate::answer::{self, Failure, Remarks};
+use crate::parameters::{MAX_TIME_MS, MIN_TIME_MS, Parameters};
+use crate::stream::{Gone, Head, Writer};
+use crate::{Api, Shared, json, run, syntax_tree};
+use axum::response::Response;
+use model::{Value, labels::Quoted};
+use promql::{Interrupt, QueryError, QueryOptions, QueryResult, QueryValue};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+
+/// The most points that a series may have in an answer.
+const MAX_POINTS: i64 = 11_000;
+
+/// What is to be evaluated.
+struct Asked {
+    text: String,
+    start_ms: i64,
+    end_ms: i64,
+    /// 0: at `start_ms` only.
+    step_ms: i64,
+    limit: usize,
+    lookback_ms: Option<i64>,
+    stats: String,
+    timeout: Option<Duration>,
+}
+
+/// `GET` and `POST /api/v1/query`.
+pub async fn instant(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+    let limit = parameters.limit()?;
+    let time_ms = parameters.time_or("time", now_ms())?;
+    let asked = Asked::new(&parameters, limit, time_ms, time_ms, 0)?;
+    evaluate(api, asked).await
+}
+
+/// `GET` and `POST /api/v1/query_range`.
+pub async fn range(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+    let limit = parameters.limit()?;
+    let start_ms = parameters.time("start")?;
+    let end_ms = parameters.time("end")?;
+    if end_ms < start_ms {
+        let why = "end timestamp must not be before start time";
+        return Err(Failure::parameter("end", why));
+    }
+    let step = crate::parameters::parse_duration(parameters.get("step"))
+        .map_err(|why| Failure::parameter("step", why))?;
+    if step <= 0 {
+        let why = "zero or negative query resolution step widths are not accepted. \
+                   Try a positive integer";
+        return Err(Failure::parameter("step", why));
+    }
+    let length = i128::from(end_ms) - i128::from(start_ms);
+    if length * 1_000_000 / i128::from(step) > i128::from(MAX_POINTS) {
+        let why = "exceeded maximum resolution of 11,000 points per timeseries. \
+                   Try decreasing the query resolution (?step=XX)";
+        return Err(Failure::BadData(why.into()));
+    }
+    let step_ms = (step / 1_000_000).max(1);
+    let asked = Asked::new(&parameters, limit, start_ms, end_ms, step_ms)?;
+    evaluate(api, asked).await
+}
+
+impl Asked {
+    fn new(
+        parameters: &Parameters,
+        limit: usize,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+    ) -> Result<Asked, Failure> {
+        let timeout = parameters.duration("timeout")?;
+        let lookback_ms = match parameters.get("lookback_delta") {
+            "" => None,
+            text => {
+                let nanoseconds = crate::parameters::parse_duration(text).map_err(|why| {
+                    Failure::BadData(format!("error parsing lookback delta duration: {why}"))
+                })?;
+                // As upstream: what is not positive means the default.
+                Some(nanoseconds / 1_000_000).filter(|ms| *ms > 0)
+            }
+        };
+        Ok(Asked {
+            text: parameters.get("query").into(),
+            start_ms,
+            end_ms,
+            step_ms,
+            limit,
+            lookback_ms,
+            stats: parameters.get("stats").into(),
+            timeout: timeout.map(|ns| Duration::from_nanos(ns.max(0).unsigned_abs())),
+        })
+    }
+}
+
+/// How long the parts of a query took.
+struct Timings {
+    queued: Duration,
+    evaluated: Duration,
+}
+
+async fn evaluate(api: Shared, asked: Asked) -> Result<Response, Failure> {
+    // A query that is none is told so even where no query could run.
+    promql::parse_with(&asked.text, api.engine.options().parse)
+        .map_err(|e| Failure::parameter("query", e))?;
+    let slot = run::slot(&api, asked.timeout).await?;
+    let (head, answered) = oneshot::channel();
+    run::interruptible(slot.deadline, move |interrupt| {
+        let writer = Writer::new(head);
+        let start = Instant::now();
+        let outcome = compute(&api, &asked, interrupt);
+        let timings = Timings { queued: slot.queued, evaluated: start.elapsed() };
+        // The result may be sent slowly; others need not wait for that.
+        drop(slot.permit);
+        match outcome {
+            Ok(result) => {
+                // The writing outlives this call where the answer is long.
+                tokio::task::spawn_blocking(move || {
+                    let _ = write(writer, &asked, result, &timings); // the client has gone
+                });
+            }
+            Err(failure) => writer.fail(failure),
+        }
+    })
+    .await?;
+    let answer: Head = answered
+        .await
+        .map_err(|_| Failure::Internal("the query's thread died without an answer".into()))?;
+    answer
+}
+
+fn compute(api: &Api, asked: &Asked, interrupt: Interrupt) -> Result<QueryResult, Failure> {
+    let storage = api.backend.storage()?;
+    let options = QueryOptions { lookback_ms: asked.lookback_ms, interrupt };
+    let outcome = if asked.step_ms == 0 {
+        api.engine.instant(&*storage, &asked.text, asked.start_ms, &options)
+    } else {
+        let (start, end, step) = (asked.start_ms, asked.end_ms, asked.step_ms);
+        api.engine.range(&*storage, &asked.text, start, end, step, &options)
+    };
+    outcome.map_err(|error| match error {
+        QueryError::Parse(_) | QueryError::BadData(_) => Failure::parameter("query", error),
+        QueryError::Execution(_) | QueryError::TooManySamples(_) => {
+            Failure::Execution(error.to_string())
+        }
+        QueryError::Timeout(_) => Failure::Timeout(error.to_string()),
+        QueryError::Canceled(_) => Failure::Canceled(error.to_string()),
+        QueryError::Storage(_) => Failure::Internal(error.to_string()),
+    })
+}
+
+fn write(
+    mut writer: Writer,
+    asked: &Asked,
+    result: QueryResult,
+    timings: &Timings,
+) -> Result<(), Gone> {
+    let mut remarks = Remarks { warnings: result.warnings, infos: result.infos };
+    let out = &mut writer.buffer;
+    answer::begin(out);
+    out.extend_from_slice(b"{\"resultType\":");
+    json::string(out, result.value.type_name());
+    out.extend_from_slice(b",\"result\":");
+    let truncated = write_value(&mut writer, result.value, asked.limit)?;
+    if truncated {
+        remarks.truncated();
+    }
+    if !asked.stats.is_empty() {
+        write_stats(&mut writer.buffer, &result.stats, timings, asked.stats == "all");
+        if !matches!(asked.stats.as_str(), "true" | "all") {
+            remarks.warnings.push(format!(
+                "value {} for parameter \"stats\" is deprecated and will be rejected in the next \
+                 major release, use \"true\" or \"all\"",
+                Quoted(&asked.stats)
+            ));
+        }
+    }
+    writer.buffer.push(b'}');
+    answer::end(&mut writer.buffer, &remarks);
+    writer.finish();
+    Ok(())
+}
+
+/// Writes a value; says whether `limit` cut it.
+fn write_value(writer: &mut Writer, value: QueryValue, limit: usize) -> Result<bool, Gone> {
+    let shown = |length: usize| if limit == 0 { length } else { length.min(limit) };
+    match value {
+        QueryValue::Scalar(time_ms, value) => {
+            json::point(&mut writer.buffer, time_ms, value);
+            Ok(false)
+        }
+        QueryValue::String(time_ms, text) => {
+            writer.buffer.push(b'[');
+            json::time(&mut writer.buffer, time_ms);
+            writer.buffer.push(b',');
+            json::string(&mut writer.buffer, &text);
+            writer.buffer.push(b']');
+            Ok(false)
+        }
+        QueryValue::Vector(samples) => {
+            let (all, count) = (samples.len(), shown(samples.len()));
+            writer.buffer.push(b'[');
+            for (i, sample) in samples.into_iter().take(count).enumerate() {
+                begin_series(&mut writer.buffer, i, &sample.labels);
+                let out = &mut writer.buffer;
+                match &sample.value {
+                    Value::Float(value) => {
+                        out.extend_from_slice(b",\"value\":");
+                        json::point(out, sample.time_ms, *value);
+                    }
+                    Value::Histogram(histogram) => {
+                        out.extend_from_slice(b",\"histogram\":");
+                        json::histogram_point(out, sample.time_ms, histogram);
+                    }
+                }
+                out.push(b'}');
+                writer.next()?;
+            }
+            writer.buffer.push(b']');
+            Ok(count < all)
+        }
+        QueryValue::Matrix(series) => {
+            let (all, count) = (series.len(), shown(series.len()));
+            writer.buffer.push(b'[');
+            for (i, series) in series.into_iter().take(count).enumerate() {
+                begin_series(&mut writer.buffer, i, &series.labels);
+                write_points(writer, "values", &series.floats, |out, (time_ms, value)| {
+                    json::point(out, *time_ms, *value);
+                })?;
+                write_points(writer, "histograms", &series.histograms, |out, (time_ms, value)| {
+                    json::histogram_point(out, *time_ms, value);
+                })?;
+                writer.buffer.push(b'}');
+            }
+            writer.buffer.push(b']');
+            Ok(count < all)
+        }
+    }
+}
+
+fn begin_series(out: &mut Vec<u8>, index: usize, labels: &model::Labels) {
+    if index > 0 {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"{\"metric\":");
+    json::labels(out, labels);
+}
+
+fn write_points<P>(
+    writer: &mut Writer,
+    name: &str,
+    points: &[P],
+    write: impl Fn(&mut Vec<u8>, &P),
+) -> Result<(), Gone> {
+    if points.is_empty() {
+        return Ok(());
+    }
+    writer.buffer.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+    for (i, point) in points.iter().enumerate() {
+        if i > 0 {
+            writer.buffer.push(b',');
+        }
+        write(&mut writer.buffer, point);
+        writer.next()?;
+    }
+    writer.buffer.push(b']');
+    Ok(())
+}
+
+/// Prometheus's timings are those of its own engine's phases; of them only what we measure is told.
+fn write_stats(out: &mut Vec<u8>, stats: &promql::QueryStats, timings: &Timings, per_step: bool) {
+    let (eval, queue) = (timings.evaluated.as_secs_f64(), timings.queued.as_secs_f64());
+    out.extend_from_slice(
+        format!(
+            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{eval},\"execQueueTime\":{queue},\
+             \"execTotalTime\":{}}},\"samples\":{{",
+            eval + queue
+        )
+        .as_bytes(),
+    );
+    if per_step {
+        out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":[");
+        for (i, (time_ms, count)) in stats.samples_per_step.iter().enumerate() {
+            out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
+            json::time(out, *time_ms);
+            out.push(b',');
+            json::integer(out, *count);
+            out.push(b']');
+        }
+        out.extend_from_slice(b"],");
+    }
+    let (total, peak) = (stats.total_samples, stats.peak_samples);
+    out.extend_from_slice(
+        format!("\"totalQueryableSamples\":{total},\"peakSamples\":{peak}}}}}").as_bytes(),
+    );
+}
+
+/// `GET` and `POST /api/v1/query_exemplars`. No exemplars are kept yet (docs/api.md), so the list
+/// is empty; the parameters are checked all the same.
+pub async fn exemplars(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+    let start_ms = parameters.time_or("start", MIN_TIME_MS)?;
+    let end_ms = parameters.time_or("end", MAX_TIME_MS)?;
+    if end_ms < start_ms {
+        return Err(Failure::BadData("end timestamp must not be before start timestamp".into()));
+    }
+    promql::parse_with(parameters.get("query"), api.engine.options().parse)
+        .map_err(|e| Failure::BadData(e.to_string()))?;
+    Ok(answer::success(&Remarks::default(), |out| out.extend_from_slice(b"[]")))
+}
+
+/// `GET` and `POST /api/v1/format_query`.
+pub async fn format(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+    let expr = promql::parse_with(parameters.get("query"), api.engine.options().parse)
+        .map_err(|e| Failure::parameter("query", e))?;
+    Ok(answer::success(&Remarks::default(), |out| json::string(out, &expr.pretty())))
+}
+
+/// `GET` and `POST /api/v1/parse_query`.
+pub async fn parse(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+    let expr = promql::parse_with(parameters.get("query"), api.engine.options().parse)
+        .map_err(|e| Failure::parameter("query", e))?;
+    answer::success_data(&syntax_tree::translate(&expr))
+}
+
+/// The wall clock, in milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
