@@ -6,8 +6,12 @@
 //! every file through `disk`. Byte layouts: `docs/formats/`.
 
 mod batch;
+#[allow(dead_code)] // the blocks that use it land next
+mod codec;
 mod db;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod options;
 mod stats;
 
