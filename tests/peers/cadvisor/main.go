@@ -1,5 +1,6 @@
 // cAdvisor as a program: its manager and its Prometheus collectors with the metric groups that the
-// standalone cAdvisor switches on by default, its containerd plugin, and the base labels of the kubelet.
+// standalone cAdvisor switches on by default, its plugins for containerd, systemd and the usual file systems, and
+// the base labels of the kubelet.
 package main
 
 import (
@@ -13,6 +14,12 @@ import (
 	"github.com/google/cadvisor/cache/memory"
 	"github.com/google/cadvisor/container"
 	_ "github.com/google/cadvisor/container/containerd/install"
+	_ "github.com/google/cadvisor/container/systemd/install"
+	_ "github.com/google/cadvisor/fs/btrfs/install"
+	_ "github.com/google/cadvisor/fs/nfs/install"
+	_ "github.com/google/cadvisor/fs/overlay/install"
+	_ "github.com/google/cadvisor/fs/tmpfs/install"
+	_ "github.com/google/cadvisor/fs/vfs/install"
 	info "github.com/google/cadvisor/info/v1"
 	v2 "github.com/google/cadvisor/info/v2"
 	"github.com/google/cadvisor/manager"
