@@ -178,7 +178,7 @@ impl Container {
         let pid = std::fs::read_to_string(&pid_file)?.trim().parse().context("init.pid")?;
         let container = Container { id, group: Group::at(&place.cgroup), pid, leftover };
         if matches!(spec.network, Network::Veth) {
-            container.link()?;
+            link(&container.id, container.pid)?;
         }
         Ok(container)
     }
@@ -203,37 +203,38 @@ impl Container {
     pub fn end(mut self) -> Result<()> {
         self.leftover.remove()
     }
+}
 
-    /// Runs a line of busybox's shell in its network namespace, as the machine's root.
-    pub fn in_network(&self, line: &str) -> Result<()> {
-        let pid = self.pid.to_string();
-        run("nsenter", &["--net", "--target", &pid, "busybox", "sh", "-c", line])
-    }
+/// Links the network namespace of a process with the machine: `eth0` there, `vethNAME` here, with
+/// a pair of addresses below 169.254 that follows from the name (8 hexadecimal digits or more).
+pub fn link(name: &str, pid: u32) -> Result<()> {
+    let byte = |at: usize| u8::from_str_radix(&name[at..at + 2], 16).unwrap_or(0);
+    let (network, first) = (format!("169.254.{}", byte(4) % 254 + 1), byte(6) & 0xfc);
+    let here = format!("veth{}", &name[..8]);
+    run(
+        "ip",
+        &["link", "add", &here, "type", "veth", "peer", "name", "eth0", "netns", &pid.to_string()],
+    )?;
+    run("ip", &["address", "add", &format!("{network}.{}/30", first + 1), "dev", &here])?;
+    run("ip", &["link", "set", &here, "up"])?;
+    let theirs = format!("{network}.{}/30", first + 2);
+    let inside =
+        format!("ip address add {theirs} dev eth0; ip link set lo up; ip link set eth0 up");
+    in_network(pid, &inside)
+}
 
-    /// Links its namespace with the machine: a pair of addresses of its own below 169.254.
-    fn link(&self) -> Result<()> {
-        let (here, pid) = (format!("veth{}", &self.id[..8]), self.pid.to_string());
-        let byte = |at: usize| u8::from_str_radix(&self.id[at..at + 2], 16).unwrap_or(0);
-        let (third, fourth) = (byte(8) % 254 + 1, byte(10) & 0xfc);
-        run("ip", &["link", "add", &here, "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
-        let (ours, theirs) = (
-            format!("169.254.{third}.{}/30", fourth + 1),
-            format!("169.254.{third}.{}/30", fourth + 2),
-        );
-        run("ip", &["address", "add", &ours, "dev", &here])?;
-        run("ip", &["link", "set", &here, "up"])?;
-        let inside =
-            format!("ip address add {theirs} dev eth0; ip link set lo up; ip link set eth0 up");
-        self.in_network(&inside)
-    }
+/// Sends packets through the `eth0` of a namespace that [`link`] linked; answers come back.
+pub fn ping(pid: u32, packets: u32) -> Result<()> {
+    let address = "ip -4 -o address show dev eth0 | sed -n 's|.* inet \\([0-9.]*\\)\\.\\([0-9]*\\)/30.*|\\1 \\2|p'";
+    in_network(
+        pid,
+        &format!("set -- $({address}); ping -q -i 0.01 -c {packets} \"$1.$(($2 - 1))\" >/dev/null"),
+    )
+}
 
-    /// Sends packets through its `eth0`, and answers come back.
-    pub fn ping(&self, packets: u32) -> Result<()> {
-        let other = "$(ip -4 -o address show dev eth0 | sed -n 's|.* inet \\([0-9.]*\\)\\.\\([0-9]*\\)/30.*|\\1 \\2|p')";
-        self.in_network(&format!(
-            "set -- {other}; ping -q -i 0.01 -c {packets} \"$1.$(($2 - 1))\" >/dev/null"
-        ))
-    }
+/// Runs a line of busybox's shell in the network namespace of a process, as the machine's root.
+fn in_network(pid: u32, line: &str) -> Result<()> {
+    run("nsenter", &["--net", "--target", &pid.to_string(), "busybox", "sh", "-c", line])
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<()> {
@@ -248,7 +249,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<()> {
 }
 
 /// A root file system of busybox alone, kept with the peers.
-fn root_file_system() -> Result<PathBuf> {
+pub(crate) fn root_file_system() -> Result<PathBuf> {
     let folder = peer::cache().join("rootfs-busybox");
     if folder.is_dir() {
         return Ok(folder);

@@ -7,7 +7,7 @@ use crate::cgroup;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const REGISTRY: &str = "/run/kubevigil-tests";
@@ -32,10 +32,23 @@ impl Leftover {
         groups: Vec<String>,
         paths: Vec<PathBuf>,
     ) -> Result<Leftover> {
+        let record = Path::new(REGISTRY).join(format!("{name}.json"));
+        let leftover = Leftover { record, runc, groups, paths };
+        leftover.write_down()?;
+        Ok(leftover)
+    }
+
+    /// Adds a control group that is about to be made.
+    pub fn add_group(&mut self, id: &str) -> Result<()> {
+        self.groups.insert(0, id.to_string());
+        self.write_down()
+    }
+
+    fn write_down(&self) -> Result<()> {
         let owner = std::process::id();
-        let text = json!({ "owner": owner, "started": started(owner), "runc": runc, "groups": groups, "paths": paths });
-        let record = register(&format!("{name}.json"), &text.to_string())?;
-        Ok(Leftover { record, runc, groups, paths })
+        let text = json!({ "owner": owner, "started": started(owner), "runc": self.runc,
+                           "groups": self.groups, "paths": self.paths });
+        register(&self.record, &text.to_string())
     }
 
     /// Removes everything; what cannot be removed is said.
@@ -55,6 +68,7 @@ impl Leftover {
             remove_group(&group)?;
         }
         for path in self.paths.drain(..) {
+            release(&path)?;
             let removed = if path.is_dir() {
                 std::fs::remove_dir_all(&path)
             } else {
@@ -91,7 +105,8 @@ pub fn make_folder(path: &Path) -> Result<()> {
         make_folder(parent)?;
     }
     if !path.starts_with(REGISTRY) {
-        register(&path.display().to_string().replace('%', "%25").replace('/', "%2F"), "")?;
+        let name = path.display().to_string().replace('%', "%25").replace('/', "%2F");
+        register(&Path::new(REGISTRY).join(name), "")?;
     }
     match std::fs::create_dir(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -147,7 +162,8 @@ pub fn sweep() -> Result<()> {
 /// Removes the folders that `make_folder` made, as far as they are empty.
 fn remove_empty_folders() -> Result<()> {
     let mut names: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(REGISTRY)?.flatten() {
+    let Ok(entries) = std::fs::read_dir(REGISTRY) else { return Ok(()) };
+    for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with("%2F") {
             names.push(entry.path());
         }
@@ -170,18 +186,37 @@ fn remove_empty_folders() -> Result<()> {
 }
 
 /// Writes a file of the registry. Another test may remove the empty registry at any moment: then again.
-fn register(name: &str, text: &str) -> Result<PathBuf> {
-    let file = Path::new(REGISTRY).join(name);
+fn register(file: &Path, text: &str) -> Result<()> {
     let mut written = Ok(());
     for _ in 0..10 {
         std::fs::create_dir_all(REGISTRY).with_context(|| format!("cannot make {REGISTRY}"))?;
-        written = std::fs::write(&file, text);
+        written = std::fs::write(file, text);
         if written.is_ok() {
             break;
         }
     }
-    written.with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(file)
+    written.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Ends processes whose command line names a path of ours, and takes away what is mounted below it.
+fn release(path: &Path) -> Result<()> {
+    let name = path.to_string_lossy();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let process = entry.file_name();
+        if String::from_utf8_lossy(&command).contains(&*name)
+            && process.to_str() != Some(&std::process::id().to_string())
+        {
+            let _ = Command::new("kill").arg("-9").arg(process).stderr(Stdio::null()).status();
+        }
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let mut points: Vec<_> = mounts.lines().filter_map(|l| l.split(' ').nth(1)).collect();
+    points.reverse();
+    for point in points.into_iter().filter(|p| Path::new(p).starts_with(path)) {
+        let _ = Command::new("umount").args(["-l", point]).status();
+    }
+    Ok(())
 }
 
 /// Kills what runs in a group and removes it from every hierarchy.

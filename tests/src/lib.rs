@@ -4,6 +4,8 @@
 pub mod bundle;
 pub mod cgroup;
 pub mod container;
+pub mod containerd;
+pub mod exposition;
 pub mod leftovers;
 pub mod peer;
 pub mod program;

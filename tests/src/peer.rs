@@ -22,7 +22,8 @@ pub fn cache() -> PathBuf {
 /// Builds the peer `name` unless it is cached, and gives the path of its program.
 ///
 /// The folder `tests/peers/NAME` holds go.mod, go.sum, and either a main package or a file `package`
-/// with the import path of the peer's own main package.
+/// with the import path of the peer's own main package. If that file names several, one a line, the
+/// first is the peer; the others lie beside its program.
 pub fn build(name: &str) -> Result<PathBuf> {
     let folder = repository().join("tests/peers").join(name);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
@@ -34,23 +35,32 @@ pub fn build(name: &str) -> Result<PathBuf> {
         file.file_name().hash(&mut hasher);
         std::fs::read(file.path())?.hash(&mut hasher);
     }
-    let program = cache().join("peers").join(format!("{name}-{:016x}", hasher.finish())).join(name);
+    let place = cache().join("peers").join(format!("{name}-{:016x}", hasher.finish()));
+    let program = place.join(name);
     if program.is_file() {
         return Ok(program);
     }
-    let package = std::fs::read_to_string(folder.join("package")).unwrap_or_else(|_| ".".into());
-    let unfinished = program.with_extension(std::process::id().to_string());
-    let output = Command::new("go")
-        .args(["build", "-trimpath", "-ldflags=-s -w", "-o"])
-        .arg(&unfinished)
-        .arg(package.trim())
-        .env("CGO_ENABLED", "0")
-        .current_dir(&folder)
-        .output()
-        .context("cannot run go")?;
-    if !output.status.success() {
-        bail!("go build of peer {name} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    let packages = std::fs::read_to_string(folder.join("package")).unwrap_or_else(|_| ".".into());
+    let unfinished = place.with_extension(std::process::id().to_string());
+    for (at, package) in packages.split_whitespace().enumerate() {
+        let output_name = if at == 0 { name } else { package.rsplit('/').next().unwrap_or(name) };
+        let output = Command::new("go")
+            .args(["build", "-trimpath", "-ldflags=-s -w", "-o"])
+            .args([unfinished.join(output_name).as_os_str(), package.as_ref()])
+            .env("CGO_ENABLED", "0")
+            .current_dir(&folder)
+            .output()
+            .context("cannot run go")?;
+        if !output.status.success() {
+            bail!("go build of peer {name} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        }
     }
-    std::fs::rename(&unfinished, &program)?;
+    if let Err(error) = std::fs::rename(&unfinished, &place) {
+        std::fs::remove_dir_all(&unfinished)?;
+        if !program.is_file() {
+            return Err(error)
+                .with_context(|| format!("cannot put peer {name} at {}", place.display()));
+        }
+    }
     Ok(program)
 }

@@ -1,6 +1,6 @@
 // cAdvisor as a program: its manager and its Prometheus collectors with the metric groups that the
 // standalone cAdvisor switches on by default, its plugins for containerd, systemd and the usual file systems, and
-// the base labels of the kubelet.
+// the labels of the kubelet together with the container's own.
 package main
 
 import (
@@ -30,13 +30,16 @@ import (
 	"k8s.io/utils/clock"
 )
 
-func kubeletLabels(c *info.ContainerInfo) map[string]string {
+func labelsOf(c *info.ContainerInfo) map[string]string {
 	labels := map[string]string{"id": c.Name, "name": "", "image": c.Spec.Image,
 		"pod":       c.Spec.Labels["io.kubernetes.pod.name"],
 		"namespace": c.Spec.Labels["io.kubernetes.pod.namespace"],
 		"container": c.Spec.Labels["io.kubernetes.container.name"]}
 	if len(c.Aliases) > 0 {
 		labels["name"] = c.Aliases[0]
+	}
+	for key, value := range c.Spec.Labels {
+		labels[metrics.ContainerLabelPrefix+key] = value
 	}
 	return labels
 }
@@ -59,7 +62,7 @@ func main() {
 	registry := prometheus.NewRegistry()
 	fresh := time.Duration(0) // read when asked, so that two programs asked at once answer about the same moment
 	registry.MustRegister(
-		metrics.NewPrometheusCollector(m, kubeletLabels, groups, clock.RealClock{}, v2.RequestOptions{IdType: v2.TypeName, Count: 1, Recursive: true, MaxAge: &fresh}),
+		metrics.NewPrometheusCollector(m, labelsOf, groups, clock.RealClock{}, v2.RequestOptions{IdType: v2.TypeName, Count: 1, Recursive: true, MaxAge: &fresh}),
 		metrics.NewPrometheusMachineCollector(m, groups))
 	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	listener, err := net.Listen("tcp", *listen)
