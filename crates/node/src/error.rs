@@ -14,22 +14,28 @@ pub enum Error {
         /// All names.
         known: String,
     },
-    /// A regular expression in an option does not parse.
-    #[error("option {option}: {value:?}: {reason}")]
-    Pattern {
-        /// The option, as node_exporter spells its flag.
-        option: &'static str,
-        /// The expression.
+    /// There is no such flag.
+    #[error("there is no flag {name:?} of a collector")]
+    UnknownFlag {
+        /// What was given.
+        name: String,
+    },
+    /// The value of a flag does not parse.
+    #[error("flag --{flag}: {value:?}: {reason}")]
+    Value {
+        /// The flag.
+        flag: String,
+        /// Its value.
         value: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// Two options exclude each other.
-    #[error("options {first} and {second} exclude each other")]
+    /// Two flags exclude each other.
+    #[error("flags --{first} and --{second} exclude each other")]
     Contradiction {
         /// One.
-        first: &'static str,
+        first: String,
         /// The other.
-        second: &'static str,
+        second: String,
     },
 }

@@ -1,7 +1,39 @@
 //! The host's families, named and worded as node_exporter 1.12's. A collector is one file below `host/`
 //! and one line in [`LIST`].
 
+mod arp;
+mod conntrack;
+mod cpu;
+mod cpufreq;
+mod decimals;
+mod diskstats;
+mod entropy;
+mod every;
+mod filefd;
+mod filesystem;
+mod filter;
+mod glob;
+mod hwmon;
 mod loadavg;
+mod meminfo;
+mod mount_watch;
+mod netdev;
+mod netstat;
+mod os;
+mod pressure;
+mod schedstat;
+mod sockstat;
+mod softnet;
+mod stat;
+mod table;
+mod textfile;
+mod thermal_zone;
+mod time;
+mod time_zone;
+mod udev;
+mod udp_queues;
+mod uname;
+mod vmstat;
 
 use crate::{CollectorStatus, Error, Failure, Families, Files, Options};
 use model::{Kind, Sink};
@@ -27,7 +59,33 @@ fn plain<C: Collector + Default + 'static>(_: &Options) -> Result<Box<dyn Collec
 }
 
 /// All collectors of the host.
-pub(crate) const LIST: &[Entry] = &[Entry { name: "loadavg", make: plain::<loadavg::Loadavg> }];
+pub(crate) const LIST: &[Entry] = &[
+    Entry { name: "arp", make: |o| Ok(Box::new(arp::Arp::open(o)?)) },
+    Entry { name: "conntrack", make: plain::<conntrack::Conntrack> },
+    Entry { name: "cpu", make: |o| Ok(Box::new(cpu::Cpu::open(o))) },
+    Entry { name: "cpufreq", make: plain::<cpufreq::Cpufreq> },
+    Entry { name: "diskstats", make: |o| Ok(Box::new(diskstats::Diskstats::open(o)?)) },
+    Entry { name: "entropy", make: plain::<entropy::Entropy> },
+    Entry { name: "filefd", make: plain::<filefd::Filefd> },
+    Entry { name: "filesystem", make: |o| Ok(Box::new(filesystem::Filesystem::open(o)?)) },
+    Entry { name: "hwmon", make: |o| Ok(Box::new(hwmon::Hwmon::open(o)?)) },
+    Entry { name: "loadavg", make: plain::<loadavg::Loadavg> },
+    Entry { name: "meminfo", make: plain::<meminfo::Meminfo> },
+    Entry { name: "netdev", make: |o| Ok(Box::new(netdev::Netdev::open(o)?)) },
+    Entry { name: "netstat", make: |o| Ok(Box::new(netstat::Netstat::open(o)?)) },
+    Entry { name: "os", make: plain::<os::Os> },
+    Entry { name: "pressure", make: plain::<pressure::Pressure> },
+    Entry { name: "schedstat", make: plain::<schedstat::Schedstat> },
+    Entry { name: "sockstat", make: plain::<sockstat::Sockstat> },
+    Entry { name: "softnet", make: plain::<softnet::Softnet> },
+    Entry { name: "stat", make: |o| Ok(Box::new(stat::Stat::open(o))) },
+    Entry { name: "textfile", make: |o| Ok(Box::new(textfile::Textfile::open(o))) },
+    Entry { name: "thermal_zone", make: plain::<thermal_zone::ThermalZone> },
+    Entry { name: "time", make: plain::<time::Time> },
+    Entry { name: "udp_queues", make: plain::<udp_queues::UdpQueues> },
+    Entry { name: "uname", make: plain::<uname::Uname> },
+    Entry { name: "vmstat", make: |o| Ok(Box::new(vmstat::Vmstat::open(o)?)) },
+];
 
 /// The collectors of the host; `None` for those that are off.
 pub(crate) struct Host {
@@ -65,15 +123,37 @@ impl Host {
         for collector in self.collectors.iter().flatten() {
             collector.write(&mut out);
         }
-        const DURATION: &str = "node_scrape_collector_duration_seconds";
-        out.begin(DURATION, "node_exporter: Duration of a collector scrape.", Kind::Gauge);
-        for status in statuses.iter().filter(|s| s.enabled) {
-            out.sample(DURATION, &[("collector", status.name)], status.seconds);
-        }
-        const SUCCESS: &str = "node_scrape_collector_success";
-        out.begin(SUCCESS, "node_exporter: Whether a collector succeeded.", Kind::Gauge);
-        for status in statuses.iter().filter(|s| s.enabled) {
-            out.sample(SUCCESS, &[("collector", status.name)], f64::from(status.success));
-        }
+        let enabled = || statuses.iter().filter(|s| s.enabled);
+        column(
+            &mut out,
+            "node_scrape_collector_duration_seconds",
+            "node_exporter: Duration of a collector scrape.",
+            Kind::Gauge,
+            "collector",
+            enabled().map(|s| (s.name, s.seconds)),
+        );
+        column(
+            &mut out,
+            "node_scrape_collector_success",
+            "node_exporter: Whether a collector succeeded.",
+            Kind::Gauge,
+            "collector",
+            enabled().map(|s| (s.name, f64::from(s.success))),
+        );
+    }
+}
+
+/// Writes a family whose samples differ in one label.
+fn column<'a>(
+    out: &mut Families<'_>,
+    name: &str,
+    help: &str,
+    kind: Kind,
+    label: &str,
+    rows: impl Iterator<Item = (&'a str, f64)>,
+) {
+    out.begin(name, help, kind);
+    for (value_of_label, value) in rows {
+        out.sample(name, &[(label, value_of_label)], value);
     }
 }

@@ -38,6 +38,9 @@ pub enum Failure {
     /// A kernel file could not be read or understood.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    /// Everything was collected that could be, but a person should look; the collector succeeded.
+    #[error("{0}")]
+    Warning(String),
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),
@@ -64,6 +67,13 @@ pub struct CollectorStatus {
     pub missing: Vec<Missing>,
 }
 
+impl Failure {
+    /// This kernel does not have a file.
+    pub(crate) fn absent(what: &str, file: &str) -> Failure {
+        Failure::Missing(Missing::new(what, format!("this kernel has no {file}")))
+    }
+}
+
 impl CollectorStatus {
     pub(crate) fn new(name: &'static str, job: &'static str, enabled: bool) -> CollectorStatus {
         CollectorStatus {
@@ -88,7 +98,7 @@ impl CollectorStatus {
         let start = Instant::now();
         let outcome = read(collector);
         self.seconds = start.elapsed().as_secs_f64();
-        self.success = outcome.is_ok();
+        self.success = matches!(outcome, Ok(()) | Err(Failure::Warning(_)));
         self.error = None;
         self.missing.clear();
         match outcome {

@@ -1,23 +1,26 @@
-//! `loadavg`: the load averages of /proc/loadavg.
+//! `loadavg`: the load averages of `/proc/loadavg`.
 
 use super::Collector;
-use crate::{Failure, Families, Files, Missing};
+use crate::{Failure, Families, Files};
 use kernel::{KeptFile, procfs};
 
-#[derive(Default)]
 pub(super) struct Loadavg {
-    file: Option<KeptFile>,
+    file: KeptFile,
     load: Option<[f64; 3]>,
+}
+
+impl Default for Loadavg {
+    fn default() -> Loadavg {
+        Loadavg { file: KeptFile::new("loadavg"), load: None }
+    }
 }
 
 impl Collector for Loadavg {
     fn read(&mut self, files: &mut Files) -> Result<(), Failure> {
         self.load = None;
-        let file = self.file.get_or_insert_with(|| KeptFile::new("loadavg"));
-        let read = file.parse(files.procfs(), procfs::loadavg::parse)?;
-        let missing =
-            || Failure::Missing(Missing::new("load averages", "there is no /proc/loadavg"));
-        self.load = Some(read.ok_or_else(missing)?.load);
+        let read = self.file.parse(files.procfs(), procfs::loadavg::parse)?;
+        self.load =
+            Some(read.ok_or_else(|| Failure::absent("load averages", "/proc/loadavg"))?.load);
         Ok(())
     }
 
