@@ -30,6 +30,7 @@ pub use answer::Failure;
 pub use backend::{Backend, Families};
 
 use axum::Router;
+use axum::extract::OriginalUri;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, options};
@@ -131,6 +132,6 @@ async fn no_content() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn no_such_endpoint(method: Method, uri: axum::http::Uri) -> Response {
+async fn no_such_endpoint(method: Method, OriginalUri(uri): OriginalUri) -> Response {
     Failure::NotFound(format!("no endpoint {method} {}", uri.path())).into_response()
 }

@@ -1,3 +1,41 @@
-//! To be written.
+//! `kubevigil`: shows a machine and its containers, live, with history and PromQL over all of it.
+//!
+//! The program only reads its command line and puts the crates together; whatever can be said
+//! without a process lives in them.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod clock;
+mod collect;
+mod log;
+mod machine;
+mod options;
+mod ourselves;
+mod process;
+mod script;
+mod serve;
+mod standalone;
+
+use options::Task;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let line = options::read();
+    let outcome = match line.task {
+        None => standalone::run(line.standalone).map(|()| ExitCode::SUCCESS),
+        Some(Task::Standalone(options)) => standalone::run(*options).map(|()| ExitCode::SUCCESS),
+        Some(Task::Promqltest { files }) => script::run(&files),
+        Some(Task::Completions { shell }) => {
+            let mut command = options::command();
+            clap_complete::generate(shell, &mut command, "kubevigil", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,34 @@
+//! The log: to standard error, as text for people or as JSON for programs, and a count of panics.
+
+use crate::options::{LogFormat, LogLevel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing_subscriber::filter::LevelFilter;
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Begins to log, and to count panics.
+pub fn begin(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    // A second logger in one process (a test's) is no reason to fail.
+    let _ = match format {
+        LogFormat::Text => log.with_target(false).with_ansi(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        tracing::error!("panicked: {panic}");
+        before(panic);
+    }));
+}
+
+/// How often a thread of ours panicked.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}

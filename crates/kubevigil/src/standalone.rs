@@ -1,0 +1,243 @@
+//! `kubevigil standalone`: watches this machine and its containers, keeps what it sees and answers
+//! questions about it, until it is told to stop.
+
+use crate::machine::{Fixed, Machine, standing_notices};
+use crate::options::{Durability, Options};
+use crate::process::Itself;
+use crate::{clock, collect, log, serve};
+use anyhow::{Context, bail};
+use api::{Api, Limits};
+use promql::{Engine, EngineOptions};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tsdb::{Db, Progress};
+
+/// How long the opening of the data folder is waited for before the address is told, so that a
+/// folder that cannot be opened is a plain error.
+const OPENING_WAIT: Duration = Duration::from_millis(800);
+/// How often a long opening is told on standard error.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How long answers may go on after we were told to stop.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Threads for queries and for what else may block.
+const BLOCKING_THREADS: usize = 64;
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    log::begin(options.log_format, options.log_level);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(Duration::from_secs(5))
+        .thread_name("query")
+        .build()
+        .context("cannot start")?;
+    let result = runtime.block_on(standalone(options));
+    // Queries that still run are not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+async fn standalone(options: Options) -> anyhow::Result<()> {
+    let listener = serve::bind(&options).await?;
+    let dir = data_dir(&options)?;
+    let machine = Arc::new(machine(&options, &dir)?);
+    let _ = machine.address.set(listener.address().to_string()); // it is set once
+    let mut opening = open(machine.clone(), dir, &options);
+    let stop = Arc::new(collect::Stop::default());
+    let collector =
+        collect::start(machine.clone(), stop.clone()).context("cannot start the collector")?;
+
+    // A folder that cannot be opened ends the program before it promises anything.
+    let opened = tokio::time::timeout(OPENING_WAIT, &mut opening).await;
+    if let Ok(outcome) = &opened {
+        check(outcome)?;
+    }
+    let api = Api::new(machine.clone(), engine(&options, &machine), limits(&options));
+    println!("Kubevigil watches this machine: open {}", listener.url());
+    let server = listener.serve(api.router());
+
+    let outcome = tokio::select! {
+        stopped = told_to_stop() => stopped,
+        failed = async {
+            if opened.is_err() {
+                check(&opening.await)?;
+            }
+            std::future::pending::<anyhow::Result<()>>().await
+        } => failed,
+    };
+    tracing::info!("stopping");
+    server.stop(DRAIN).await;
+    stop.ask();
+    let end = tokio::task::spawn_blocking(move || {
+        if collector.join().is_err() {
+            tracing::error!("the collector had died");
+        }
+        machine.store().map(Db::close)
+    });
+    if let Some(Err(error)) = end.await.context("a thread of ours died")? {
+        bail!("the store was not closed well: {error}");
+    }
+    outcome
+}
+
+type Opened = Result<Result<(), tsdb::Error>, oneshot::error::RecvError>;
+
+fn check(outcome: &Opened) -> anyhow::Result<()> {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            bail!("{error}\nThe history cannot be opened. Another folder is given with --data-dir")
+        }
+        Err(_) => bail!("the thread that opened the data folder died; the log above says why"),
+    }
+}
+
+/// Opens the data folder on a thread of its own.
+fn open(
+    machine: Arc<Machine>,
+    dir: PathBuf,
+    options: &Options,
+) -> oneshot::Receiver<Result<(), tsdb::Error>> {
+    let (told, opened) = oneshot::channel();
+    let last = Mutex::new(Instant::now());
+    let watcher = machine.clone();
+    let progress = move |progress: Progress| {
+        watcher.opening(progress);
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= PROGRESS_EVERY {
+            *last = Instant::now();
+            let percent = progress.done.saturating_mul(100) / progress.total.max(1);
+            tracing::info!("{}: {percent} %", progress.what);
+        }
+    };
+    let store_options = tsdb::Options {
+        durability: match options.durability {
+            Durability::Kernel => tsdb::Durability::Kernel,
+            Durability::Fsync => tsdb::Durability::Fsync,
+        },
+        retention_ms: milliseconds(options.retention),
+        retention_bytes: options.retention_size.unwrap_or(0),
+        progress: Some(Arc::new(progress)),
+        ..tsdb::Options::default()
+    };
+    tokio::task::spawn_blocking(move || {
+        let start = Instant::now();
+        let outcome = Db::open(&dir, store_options).map(|db| {
+            let series = db.stats().series;
+            let seconds = start.elapsed().as_secs_f64();
+            let dir = dir.display();
+            tracing::info!("opened {dir} with {series} series in {seconds:.2} s");
+            machine.opened(db);
+        });
+        let _ = told.send(outcome); // the program may be stopping already
+    });
+    opened
+}
+
+fn machine(options: &Options, dir: &std::path::Path) -> anyhow::Result<Machine> {
+    let mut itself = Itself::open()?;
+    let limit = options.memory_limit.or_else(|| itself.memory_limit());
+    let uname = kernel::system::uname();
+    let now = clock::now();
+    let is_root = rustix::process::geteuid().is_root();
+    let mut flags = options.flags.clone();
+    let effective = [
+        ("data-dir", dir.display().to_string()),
+        ("memory-limit", limit.map_or_else(|| "none".into(), |l| format!("{l}B"))),
+    ];
+    for (name, value) in effective {
+        if let Some(flag) = flags.iter_mut().find(|f| f.name == name && !f.set) {
+            flag.value = value;
+        }
+    }
+    let fixed = Fixed {
+        hostname: uname.nodename,
+        kernel: uname.release,
+        boot_ms: Some(now.wall_ms - now.boot_ms),
+        started_ms: now.wall_ms,
+        interval_ms: milliseconds(options.interval),
+        dir: dir.display().to_string(),
+        retention_ms: milliseconds(options.retention),
+        retention_bytes: options.retention_size,
+        memory_limit: limit,
+        flags,
+        notices: standing_notices(options, is_root),
+    };
+    let node = node::Node::open(node_options(options)?).context("cannot read this machine")?;
+    Ok(Machine::new(fixed, node, itself))
+}
+
+fn node_options(options: &Options) -> anyhow::Result<node::Options> {
+    let mut chosen = node::Options {
+        paths: kernel::Paths {
+            procfs: options.procfs.clone(),
+            sysfs: options.sysfs.clone(),
+            rootfs: options.rootfs.clone(),
+            cgroupfs: options.cgroupfs.clone().unwrap_or_else(|| options.sysfs.join("fs/cgroup")),
+        },
+        textfile_directories: options.textfile_directories.clone(),
+        ..node::Options::default()
+    };
+    if options.disable_defaults {
+        chosen.collectors.disable_defaults();
+    }
+    for (name, on) in &options.collectors {
+        chosen.collectors.set(name, *on)?;
+    }
+    Ok(chosen)
+}
+
+fn engine(options: &Options, machine: &Machine) -> Engine {
+    /// What a sample takes in a query, with what is around it.
+    const SAMPLE_BYTES: u64 = 32;
+    let defaults = EngineOptions::default();
+    let limit = machine.fixed.memory_limit.unwrap_or(u64::MAX);
+    // One query may take a quarter of the memory.
+    let affordable = usize::try_from(limit / 4 / SAMPLE_BYTES).unwrap_or(usize::MAX);
+    Engine::new(EngineOptions {
+        lookback_ms: milliseconds(options.lookback),
+        max_samples: options.query_samples.unwrap_or(defaults.max_samples.min(affordable)),
+        ..defaults
+    })
+}
+
+fn limits(options: &Options) -> Limits {
+    Limits { timeout: options.query_timeout, concurrency: options.query_concurrency.into() }
+}
+
+/// The folder of the option, or the one that the system sets aside for such things.
+fn data_dir(options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &options.data_dir {
+        return Ok(dir.clone());
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/kubevigil".into());
+    }
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|h| h.join(".local/state")));
+    match state {
+        Some(state) => Ok(state.join("kubevigil")),
+        None => bail!(
+            "neither XDG_STATE_HOME nor HOME says where the history may be kept; \
+             give a folder with --data-dir"
+        ),
+    }
+}
+
+async fn told_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
