@@ -6,8 +6,11 @@
 //! every file through `disk`. Byte layouts: `docs/formats/`.
 
 mod batch;
+#[allow(dead_code)] // the store that uses it lands next
+mod block;
 #[allow(dead_code)] // the blocks that use it land next
 mod codec;
+mod cursor;
 mod db;
 mod error;
 #[doc(hidden)]

@@ -1,0 +1,418 @@
+//! Immutable blocks: a stretch of time, its groups' ticks, its series' samples in pages, and an index.
+//!
+//! A block is one file, written once by [`Writer`] and then only read, usually through a memory map.
+//! Every part carries a checksum: the index is checked when a block is opened, a page when it is read.
+//! This module opens, deletes and renames nothing: it gets bytes and writes to an output.
+//! `docs/formats/block.md` has the layout.
+
+mod layout;
+mod page;
+mod postings;
+mod select;
+mod strings;
+mod writer;
+
+pub use layout::{Meta, VERSION};
+pub use page::{PAGE_TICKS, Points};
+pub use writer::{GroupId, Writer};
+
+use crate::codec::CodecError;
+use crate::cursor::Cursor;
+use layout::Section;
+use model::{Columns, Labels};
+use page::Page;
+use roaring::RoaringBitmap;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Why a block cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// The bytes are not what was written.
+    #[error("block is damaged at byte {at}: {what}")]
+    Damaged {
+        /// Offset in the file.
+        at: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A newer program wrote it.
+    #[error("block has format {version}, newer than {VERSION}, the newest that this program reads")]
+    Newer {
+        /// Its version.
+        version: u32,
+    },
+    /// What was to be written is not in order; an error of the caller.
+    #[error("{0} are not in order")]
+    Order(&'static str),
+    /// Writing failed.
+    #[error("cannot write block: {0}")]
+    Write(#[from] std::io::Error),
+}
+
+impl BlockError {
+    fn decode(at: usize, error: CodecError) -> BlockError {
+        let what = match error {
+            CodecError::Short => "ends early",
+            CodecError::Invalid(what) => what,
+        };
+        BlockError::Damaged { at: at as u64, what }
+    }
+}
+
+/// A block that is open for reading.
+pub struct Block {
+    bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+    /// Distinguishes the blocks of this process, for caches.
+    id: u64,
+    sections: [(usize, usize); layout::SECTIONS.len()],
+    names: Vec<Name>,
+    shapes: Vec<Vec<u32>>,
+    groups: Vec<Group>,
+    meta: Meta,
+    /// The series of each matcher that was asked for; what is immutable is found once.
+    selected: Mutex<HashMap<select::Key, Arc<RoaringBitmap>>>,
+}
+
+struct Name {
+    text: String,
+    strings: Range<usize>,
+    postings: Range<usize>,
+}
+
+struct Group {
+    ticks: usize,
+    pages: Vec<GroupPage>,
+}
+
+struct GroupPage {
+    min_ms: i64,
+    max_ms: i64,
+    offset: u64,
+    length: u32,
+}
+
+/// What reading a block keeps between series, so that the ticks of a group are decoded once.
+#[derive(Default)]
+pub struct Scratch {
+    /// Block, group and page of `times_ms`.
+    holds: Option<(u64, u32, usize)>,
+    times_ms: Vec<i64>,
+    page: Page,
+    text: Vec<u8>,
+}
+
+/// Where the samples of a series lie.
+struct Place {
+    group: u32,
+    offset: u64,
+    /// Lengths of its pages follow here.
+    lengths_at: usize,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Block {
+    /// Opens the bytes of a block and checks its index.
+    pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Block, BlockError> {
+        let all = bytes.as_ref();
+        let sections = layout::read_table(all)?;
+        let part = |section: Section| {
+            let (at, length) = sections[section as usize];
+            (at, &all[at..at + length])
+        };
+        let damaged = |section| move |e| BlockError::decode(part(section).0, e);
+        let names =
+            read_names(part(Section::Names).1, &sections).map_err(damaged(Section::Names))?;
+        let shapes =
+            read_shapes(part(Section::Shapes).1, names.len()).map_err(damaged(Section::Shapes))?;
+        let groups = read_groups(part(Section::Groups).1).map_err(damaged(Section::Groups))?;
+        let meta = Meta::read(part(Section::Meta).1).map_err(damaged(Section::Meta))?;
+        let offsets = sections[Section::SeriesOffsets as usize];
+        if offsets.1 as u64 != meta.series * 4 {
+            return Err(BlockError::Damaged { at: offsets.0 as u64, what: "number of series" });
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let selected = Mutex::default();
+        Ok(Block { bytes: Box::new(bytes), id, sections, names, shapes, groups, meta, selected })
+    }
+
+    /// What the block holds, in a few numbers.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// How many bytes its file has.
+    pub fn size_bytes(&self) -> u64 {
+        (*self.bytes).as_ref().len() as u64
+    }
+
+    /// The labels of a series by its ordinal; ordinals follow the order of labels.
+    pub fn labels(&self, series: u32, scratch: &mut Scratch) -> Result<Labels, BlockError> {
+        let (at, mut cursor) = self.entry(series)?;
+        let damaged = |e| BlockError::decode(at, e);
+        let shape = self.shape(&mut cursor).map_err(damaged)?;
+        let mut text = String::new();
+        let mut ends = Vec::with_capacity(shape.len());
+        for &name in shape {
+            let value = cursor.size(u32::MAX as usize, "value").map_err(damaged)?;
+            let strings = self.strings(name as usize)?;
+            text.push_str(strings.get(value, &mut scratch.text).map_err(damaged)?);
+            ends.push(text.len());
+        }
+        let begin = |i: usize| if i == 0 { 0 } else { ends[i - 1] };
+        let pair = |i: usize| {
+            let name = self.names[shape[i] as usize].text.as_str();
+            (name, &text[begin(i)..ends[i]])
+        };
+        Ok(Labels::from_sorted((0..shape.len()).map(pair)))
+    }
+
+    /// Appends the samples of a series between two times, both included, to `columns`.
+    ///
+    /// Gives a number that is the same for all series of which the same ticks were appended; `None` where
+    /// the series lacks some of its group's ticks.
+    pub fn read(
+        &self,
+        series: u32,
+        start_ms: i64,
+        end_ms: i64,
+        scratch: &mut Scratch,
+        columns: &mut Columns,
+    ) -> Result<Option<u64>, BlockError> {
+        let place = self.place(series)?;
+        let group = self.group(&place)?;
+        let mut lengths = Cursor(&self.section(Section::Series).1[place.lengths_at..]);
+        let mut at = place.offset;
+        let mut id = Some(self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(place.group));
+        for (i, page) in group.pages.iter().enumerate() {
+            let length = lengths.size(u32::MAX as usize, "length of a page");
+            let length = length.map_err(|e| BlockError::decode(place.lengths_at, e))?;
+            let wanted = page.min_ms <= end_ms && page.max_ms >= start_ms;
+            if length > 0 && wanted {
+                let ticks = group.ticks.min((i + 1) * PAGE_TICKS) - i * PAGE_TICKS;
+                self.load_times(place.group, i, page, ticks, scratch)?;
+                let bytes = self.checked(at, length)?;
+                page::read(bytes, ticks, &mut scratch.page)
+                    .map_err(|e| BlockError::decode(at as usize, e))?;
+                let (first, whole) = append(scratch, start_ms, end_ms, columns);
+                let mix = (i as u64) << 32 | first as u64;
+                id = id.filter(|_| whole).map(|id| (id ^ mix).wrapping_mul(0xff51_afd7_ed55_8ccd));
+            } else if wanted {
+                id = None;
+            }
+            at += if length > 0 { length as u64 + 4 } else { 0 };
+        }
+        Ok(id.map(|id| id ^ columns.times_ms.len() as u64))
+    }
+
+    /// The first and last time between which a series may have samples, by its pages alone.
+    pub fn extent(&self, series: u32) -> Result<Option<(i64, i64)>, BlockError> {
+        let place = self.place(series)?;
+        let group = self.group(&place)?;
+        let mut lengths = Cursor(&self.section(Section::Series).1[place.lengths_at..]);
+        let mut extent: Option<(i64, i64)> = None;
+        for page in &group.pages {
+            let length = lengths.size(u32::MAX as usize, "length of a page");
+            if length.map_err(|e| BlockError::decode(place.lengths_at, e))? > 0 {
+                extent = Some((extent.map_or(page.min_ms, |e| e.0), page.max_ms));
+            }
+        }
+        Ok(extent)
+    }
+
+    /// Reads everything and checks every checksum.
+    pub fn verify(&self) -> Result<(), BlockError> {
+        layout::read_table((*self.bytes).as_ref())?;
+        let (mut scratch, mut columns) = (Scratch::default(), Columns::default());
+        for series in 0..self.meta.series as u32 {
+            self.labels(series, &mut scratch)?;
+            columns.clear();
+            self.read(series, i64::MIN, i64::MAX, &mut scratch, &mut columns)?;
+        }
+        Ok(())
+    }
+
+    fn section(&self, section: Section) -> (usize, &[u8]) {
+        let (at, length) = self.sections[section as usize];
+        (at, &(*self.bytes).as_ref()[at..at + length])
+    }
+
+    fn strings(&self, name: usize) -> Result<strings::Strings<'_>, BlockError> {
+        let (at, section) = self.section(Section::Strings);
+        let range = self.names[name].strings.clone();
+        strings::Strings::open(&section[range]).map_err(|e| BlockError::decode(at, e))
+    }
+
+    /// The entry of a series in the index, and where it lies in the file.
+    fn entry(&self, series: u32) -> Result<(usize, Cursor<'_>), BlockError> {
+        let (at, offsets) = self.section(Section::SeriesOffsets);
+        let damaged = |e| BlockError::decode(at, e);
+        let offset = Cursor::at(offsets, series as usize * 4).and_then(|mut c| c.u32());
+        let offset = offset.map_err(damaged)? as usize;
+        let (at, entries) = self.section(Section::Series);
+        Ok((at + offset, Cursor::at(entries, offset).map_err(damaged)?))
+    }
+
+    fn shape(&self, cursor: &mut Cursor<'_>) -> Result<&[u32], CodecError> {
+        let shape = cursor.size(u32::MAX as usize, "shape")?;
+        self.shapes.get(shape).map(Vec::as_slice).ok_or(CodecError::Invalid("shape"))
+    }
+
+    fn place(&self, series: u32) -> Result<Place, BlockError> {
+        let (at, mut cursor) = self.entry(series)?;
+        let mut read = || {
+            for _ in 0..self.shape(&mut cursor)?.len() {
+                cursor.varint()?;
+            }
+            let group = cursor.size(u32::MAX as usize, "group")? as u32;
+            let offset = cursor.varint()?;
+            Ok(Place {
+                group,
+                offset,
+                lengths_at: self.section(Section::Series).1.len() - cursor.0.len(),
+            })
+        };
+        read().map_err(|e| BlockError::decode(at, e))
+    }
+
+    fn group(&self, place: &Place) -> Result<&Group, BlockError> {
+        let wrong = BlockError::Damaged { at: place.offset, what: "group of a series" };
+        self.groups.get(place.group as usize).ok_or(wrong)
+    }
+
+    /// A page whose checksum is right.
+    fn checked(&self, offset: u64, length: usize) -> Result<&[u8], BlockError> {
+        let damaged = |what| BlockError::Damaged { at: offset, what };
+        let bytes = usize::try_from(offset).ok().and_then(|at| (*self.bytes).as_ref().get(at..));
+        let mut cursor = Cursor(bytes.ok_or(damaged("page lies outside"))?);
+        let page = cursor.take(length).map_err(|_| damaged("page ends early"))?;
+        let checksum = cursor.u32().map_err(|_| damaged("page ends early"))?;
+        if crc32c::crc32c(page) != checksum {
+            return Err(damaged("checksum of a page is wrong"));
+        }
+        Ok(page)
+    }
+
+    fn load_times(
+        &self,
+        group: u32,
+        i: usize,
+        page: &GroupPage,
+        ticks: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), BlockError> {
+        let wanted = Some((self.id, group, i));
+        if scratch.holds != wanted {
+            scratch.holds = None;
+            scratch.times_ms.clear();
+            let bytes = self.checked(page.offset, page.length as usize)?;
+            crate::codec::decode_ints(bytes, ticks, &mut scratch.times_ms)
+                .map_err(|e| BlockError::decode(page.offset as usize, e))?;
+            scratch.holds = wanted;
+        }
+        Ok(())
+    }
+}
+
+/// Appends what lies between the times of the decoded page; gives the first tick appended, and whether all
+/// of its ticks have samples.
+fn append(scratch: &Scratch, start_ms: i64, end_ms: i64, columns: &mut Columns) -> (usize, bool) {
+    let (page, times) = (&scratch.page, &scratch.times_ms);
+    let before = times.partition_point(|&t| t < start_ms);
+    let until = times.partition_point(|&t| t <= end_ms).max(before);
+    // The same range in the page's columns.
+    let (from, to) = if page.all {
+        (before, until)
+    } else {
+        let place = |tick: usize| page.ticks.partition_point(|&t| (t as usize) < tick);
+        (place(before), place(until))
+    };
+    let base = columns.times_ms.len();
+    if page.all {
+        columns.times_ms.extend_from_slice(&times[from..to]);
+    } else {
+        columns.times_ms.extend(page.ticks[from..to].iter().map(|&t| times[t as usize]));
+    }
+    columns.floats.extend_from_slice(&page.floats[from..to]);
+    let within = |h: &&(u32, _)| (from..to).contains(&(h.0 as usize));
+    let moved =
+        |h: &(u32, Arc<model::Histogram>)| ((h.0 as usize - from + base) as u32, h.1.clone());
+    columns.histograms.extend(page.histograms.iter().filter(within).map(moved));
+    if !page.starts_ms.is_empty() {
+        columns.starts_ms.resize(base, 0);
+        columns.starts_ms.extend_from_slice(&page.starts_ms[from..to]);
+    } else if !columns.starts_ms.is_empty() {
+        columns.starts_ms.resize(base + to - from, 0);
+    }
+    (before, to - from == until - before)
+}
+
+fn read_names(
+    bytes: &[u8],
+    sections: &[(usize, usize); layout::SECTIONS.len()],
+) -> Result<Vec<Name>, CodecError> {
+    let mut cursor = Cursor(bytes);
+    let count = cursor.size(bytes.len(), "number of names")?;
+    let mut names = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = cursor.size(bytes.len(), "length of a name")?;
+        let text = std::str::from_utf8(cursor.take(length)?);
+        let text = text.map_err(|_| CodecError::Invalid("name"))?.to_owned();
+        let mut range = |section: Section| {
+            let size = sections[section as usize].1;
+            let begin = cursor.size(size, "place of a name's values")?;
+            let length = cursor.size(size - begin, "length of a name's values")?;
+            Ok(begin..begin + length)
+        };
+        names.push(Name {
+            text,
+            strings: range(Section::Strings)?,
+            postings: range(Section::Postings)?,
+        });
+    }
+    Ok(names)
+}
+
+fn read_shapes(bytes: &[u8], names: usize) -> Result<Vec<Vec<u32>>, CodecError> {
+    let mut cursor = Cursor(bytes);
+    let count = cursor.size(bytes.len(), "number of shapes")?;
+    let mut shapes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = cursor.size(names, "length of a shape")?;
+        let mut shape = Vec::with_capacity(length);
+        for _ in 0..length {
+            let name = cursor.size(names.saturating_sub(1), "name of a shape")? as u32;
+            if shape.last().is_some_and(|&last| last >= name) {
+                return Err(CodecError::Invalid("order of a shape"));
+            }
+            shape.push(name);
+        }
+        shapes.push(shape);
+    }
+    Ok(shapes)
+}
+
+fn read_groups(bytes: &[u8]) -> Result<Vec<Group>, CodecError> {
+    let mut cursor = Cursor(bytes);
+    let count = cursor.size(bytes.len(), "number of groups")?;
+    let mut groups = Vec::with_capacity(count);
+    for _ in 0..count {
+        let ticks = cursor.size(u32::MAX as usize, "number of ticks")?;
+        let mut pages = Vec::new();
+        for _ in 0..ticks.div_ceil(PAGE_TICKS) {
+            let min_ms = cursor.signed()?;
+            let max_ms = min_ms.saturating_add_unsigned(cursor.varint()?);
+            let offset = cursor.varint()?;
+            let length = cursor.size(u32::MAX as usize, "length of a page")? as u32;
+            pages.push(GroupPage { min_ms, max_ms, offset, length });
+        }
+        groups.push(Group { ticks, pages });
+    }
+    Ok(groups)
+}
+
+#[cfg(test)]
+mod tests;

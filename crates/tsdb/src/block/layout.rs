@@ -1,0 +1,131 @@
+//! Where things lie in a block file: the head, the sections and their table at the end.
+
+use super::BlockError;
+use crate::codec::{CodecError, put_varint};
+use crate::cursor::Cursor;
+
+/// The first bytes of a block.
+pub(super) const MAGIC: &[u8; 8] = b"KVBLOCK\n";
+
+/// The last bytes of a block.
+pub(super) const END_MAGIC: &[u8; 8] = b"KVBLKEND";
+
+/// The version that is written, and the newest that is read.
+pub const VERSION: u32 = 1;
+
+/// Bytes of the head: magic, version, four reserved.
+pub(super) const HEAD_BYTES: usize = 16;
+
+/// The sections behind the pages, in their order in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Names,
+    Strings,
+    Postings,
+    Shapes,
+    Groups,
+    SeriesOffsets,
+    Series,
+    Meta,
+}
+
+/// All sections; a section's number is its place here.
+pub(super) const SECTIONS: [(Section, &str); 8] = [
+    (Section::Names, "names"),
+    (Section::Strings, "strings"),
+    (Section::Postings, "postings"),
+    (Section::Shapes, "shapes"),
+    (Section::Groups, "groups"),
+    (Section::SeriesOffsets, "series offsets"),
+    (Section::Series, "series"),
+    (Section::Meta, "meta"),
+];
+
+/// Bytes of the table: offset, length, checksum of each section; checksum of the table; end magic.
+pub(super) const TABLE_BYTES: usize = SECTIONS.len() * 20 + 4 + 8;
+
+/// What a block holds, in a few numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// The oldest sample, milliseconds since the Unix epoch.
+    pub min_ms: i64,
+    /// The newest sample.
+    pub max_ms: i64,
+    /// Series, one for each group in which a label set appears.
+    pub series: u64,
+    /// Samples, stale marks included.
+    pub samples: u64,
+    /// How often its data was compacted: 0 from the head.
+    pub level: u32,
+    /// The names of the blocks (or log segments) from which it was made.
+    pub sources: Vec<String>,
+}
+
+impl Meta {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.min_ms.to_le_bytes());
+        out.extend_from_slice(&self.max_ms.to_le_bytes());
+        put_varint(self.series, out);
+        put_varint(self.samples, out);
+        put_varint(u64::from(self.level), out);
+        put_varint(self.sources.len() as u64, out);
+        for source in &self.sources {
+            put_varint(source.len() as u64, out);
+            out.extend_from_slice(source.as_bytes());
+        }
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Meta, CodecError> {
+        let mut cursor = Cursor(bytes);
+        let (min_ms, max_ms) = (cursor.u64()? as i64, cursor.u64()? as i64);
+        let (series, samples) = (cursor.varint()?, cursor.varint()?);
+        let level = cursor.size(u32::MAX as usize, "level")? as u32;
+        let count = cursor.size(bytes.len(), "number of sources")?;
+        let mut sources = Vec::new();
+        for _ in 0..count {
+            let length = cursor.size(bytes.len(), "length of a source")?;
+            sources.push(String::from_utf8_lossy(cursor.take(length)?).into_owned());
+        }
+        Ok(Meta { min_ms, max_ms, series, samples, level, sources })
+    }
+}
+
+/// Checks head, table and the checksum of every section; gives (offset, length) of each.
+pub(super) fn read_table(bytes: &[u8]) -> Result<[(usize, usize); SECTIONS.len()], BlockError> {
+    let damaged = |at, what| BlockError::Damaged { at, what };
+    if bytes.get(..8) != Some(MAGIC) {
+        return Err(damaged(0, "no block begins here"));
+    }
+    let version = Cursor(&bytes[8..]).u32().map_err(|_| damaged(8, "no version"))?;
+    if version > VERSION {
+        return Err(BlockError::Newer { version });
+    }
+    let start = bytes.len().checked_sub(TABLE_BYTES).filter(|&s| s >= HEAD_BYTES);
+    let start = start.ok_or(damaged(bytes.len() as u64, "ends before its table"))?;
+    if bytes[bytes.len() - 8..] != *END_MAGIC {
+        return Err(damaged(bytes.len() as u64 - 8, "no block ends here"));
+    }
+    let short = |_: CodecError| damaged(start as u64, "table ends early");
+    let table = &bytes[start..bytes.len() - 12];
+    let mut cursor = Cursor(&bytes[bytes.len() - 12..]);
+    if cursor.u32().map_err(short)? != crc32c::crc32c(table) {
+        return Err(damaged(start as u64, "checksum of the table is wrong"));
+    }
+    if version == 0 || bytes[12..16] != [0; 4] {
+        return Err(damaged(8, "head is damaged"));
+    }
+    let mut cursor = Cursor(table);
+    let mut sections = [(0, 0); SECTIONS.len()];
+    for (slot, (_, name)) in sections.iter_mut().zip(SECTIONS) {
+        let offset = cursor.u64().map_err(short)?;
+        let length = cursor.u64().map_err(short)?;
+        let checksum = cursor.u32().map_err(short)?;
+        let end = offset.checked_add(length).filter(|&end| end <= start as u64);
+        let end = end.ok_or(damaged(start as u64, "a section lies outside"))? as usize;
+        if crc32c::crc32c(&bytes[offset as usize..end]) != checksum {
+            return Err(BlockError::Damaged { at: offset, what: name });
+        }
+        *slot = (offset as usize, length as usize);
+    }
+    Ok(sections)
+}
