@@ -19,7 +19,7 @@ pub mod pressure;
 mod text;
 mod watch;
 
-pub use files::{File, Reader};
+pub use files::{File, Reader, room_for_open_files};
 pub use group::{Group, Hugetlb, Pids};
 pub use hierarchy::{Controller, Hierarchies, Hierarchy, Mode};
 pub use watch::{Change, Event, Watch};

@@ -38,4 +38,10 @@ pub enum Error {
         /// The other.
         second: String,
     },
+    /// The control groups cannot be watched.
+    #[error("cannot watch control groups: {source}")]
+    Watch {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
 }

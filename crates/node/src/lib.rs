@@ -4,7 +4,8 @@
 //! [`Node::collect`] makes one round: each kernel file is read at most once and serves every family that
 //! needs it. The writers then give the newest round to any [`Sink`](model::Sink), as often as asked,
 //! without reading anything. The crate opens nothing itself (that is `kernel`'s), starts no threads but
-//! those that guard against dead mounts, listens nowhere and keeps no history.
+//! those that guard against dead mounts and the one that waits for control groups to come and go, listens
+//! nowhere and keeps no history.
 
 #![forbid(unsafe_code)]
 
@@ -58,6 +59,7 @@ impl Node {
             |tree| tree.collect(&mut self.files, now_ms),
             |tree, sink| tree.write(sink),
         );
+        tree_status.missing.extend_from_slice(self.tree.missing());
     }
 
     /// Writes node_exporter's families as of the newest round.

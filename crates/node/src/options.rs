@@ -3,6 +3,7 @@
 use crate::{Error, host};
 use kernel::Paths;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The options of a [`Node`](crate::Node). The defaults are node_exporter's.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,10 @@ pub struct Options {
     pub textfile_directories: Vec<PathBuf>,
     /// The other flags of the collectors.
     pub flags: Flags,
+    /// How long the last reading of a container that ended stays among cAdvisor's families, with its
+    /// own time. Each is there in the round after its end at least, which is enough for who takes every
+    /// round (a store); who is read by others now and then gives them time to come.
+    pub ended_containers_shown: Duration,
 }
 
 /// A flag of a collector, spelled as node_exporter spells it.

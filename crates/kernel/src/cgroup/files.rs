@@ -14,6 +14,7 @@ use rustix::io::Errno;
 pub enum File {
     // Read every round and kept open.
     CpuStat,
+    CpuStatUnified,
     CpuUsagePercpu,
     CpuacctStat,
     MemoryUsage,
@@ -56,7 +57,8 @@ impl File {
     const fn place(self) -> (Controller, &'static str, &'static str) {
         use Controller::*;
         match self {
-            File::CpuStat => (Cpu, "cpu.stat", "cpu.stat"),
+            File::CpuStat => (Cpu, "cpu.stat", ""),
+            File::CpuStatUnified => (Unified, "", "cpu.stat"),
             File::CpuUsagePercpu => (Cpuacct, "cpuacct.usage_percpu", ""),
             File::CpuacctStat => (Cpuacct, "cpuacct.stat", ""),
             File::MemoryUsage => (Memory, "memory.usage_in_bytes", "memory.current"),
@@ -215,6 +217,22 @@ impl Reader {
     ) -> Error {
         Error::io(hierarchies.all()[at].dir.path().join(group.relative()).join(name), errno)
     }
+}
+
+/// How many of this process's file descriptors may be spent on kept files, up to `wanted`: half of its
+/// limit. The soft limit is raised towards the hard one where it is too low for that.
+pub fn room_for_open_files(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = 2 * wanted as u64;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
+        let raised = Rlimit { current, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    limit.current.map_or(wanted, |current| wanted.min(current as usize / 2))
 }
 
 /// A file, a group or a feature that is not there.

@@ -108,7 +108,8 @@ impl Reader {
         self.parse(h, group, file, |bytes, _| text::single(bytes))
     }
 
-    /// CPU time by CPU and in all. On v2 that is cpu.stat whole, so its throttling comes along.
+    /// CPU time by CPU and in all. Where no v1 controller has it, that is v2's cpu.stat whole, so its
+    /// throttling comes along: every v2 group has one, with or without controllers.
     pub fn cpu_usage(
         &mut self,
         h: &Hierarchies,
@@ -121,10 +122,7 @@ impl Reader {
         {
             return Ok(None);
         }
-        match h.of(Controller::Cpuacct) {
-            Some((_, false)) => self.parse(h, group, File::CpuStat, |b, _| cpu.parse_v2_stat(b)),
-            _ => Ok(None),
-        }
+        self.parse(h, group, File::CpuStatUnified, |b, _| cpu.parse_v2_stat(b))
     }
 
     /// v1: CPU time in user mode and in the kernel.

@@ -1,0 +1,231 @@
+//! One reading of one group: what the kernel says of it now, and the rates since the reading before.
+//!
+//! A round reads of an idle group only what can change without it running: CPU time and memory usage
+//! tell that it did not run, and then its counters of CPU modes, throttling, memory and I/O cannot
+//! have moved much. Every [`FULL_EVERY`]th round reads everything all the same.
+
+use super::network::{Interface, RECEIVE_BYTES, TRANSMIT_BYTES};
+use kernel::cgroup::cpu::{Cpu, CpuLimits, Throttling};
+use kernel::cgroup::io::{Device, READ, WRITE};
+use kernel::cgroup::memory::{Memory, MemoryLimits};
+use kernel::cgroup::pressure::Pressure;
+use kernel::cgroup::{File, Group, Hierarchies, Reader};
+use std::time::Instant;
+
+/// Every so many rounds all files are read, limits too.
+pub(super) const FULL_EVERY: u64 = 5;
+
+/// What the kernel said of a group.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    /// When, milliseconds since the Unix epoch; 0 before the first reading.
+    pub time_ms: i64,
+    pub cpu: Cpu,
+    pub throttling: Option<Throttling>,
+    pub cpu_limits: Option<CpuLimits>,
+    pub memory: Memory,
+    pub memory_limits: Option<MemoryLimits>,
+    /// `None` without an I/O controller.
+    pub io: Option<Vec<Device>>,
+    pub threads: Option<u64>,
+    pub processes: Option<u64>,
+    /// CPU, memory, I/O.
+    pub pressure: [Option<Pressure>; 3],
+    /// `None` where the group has no network of its own, or it cannot be read.
+    pub network: Option<Vec<Interface>>,
+}
+
+/// How a reading went.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Read,
+    /// The group, or a part of it, is gone: the reading before stays as it was.
+    Vanished,
+}
+
+impl Reading {
+    /// Reads a group into `self`. `full` reads everything; otherwise an idle group is spared.
+    /// The first error is kept in `error`, and what it is about stays as it was.
+    pub fn take(
+        &mut self,
+        h: &Hierarchies,
+        reader: &mut Reader,
+        group: &mut Group,
+        scratch: &mut Cpu,
+        how: How,
+        error: &mut Option<kernel::Error>,
+    ) -> Outcome {
+        let mut keep = |e: kernel::Error| {
+            error.get_or_insert(e);
+        };
+        scratch.clear();
+        let throttling = reader.cpu_usage(h, group, scratch).unwrap_or_else(|e| {
+            keep(e);
+            None
+        });
+        let usage = reader.memory_usage(h, group).unwrap_or_else(|e| {
+            keep(e);
+            self.memory.usage
+        });
+        let lost = |before: Option<u64>, now: Option<u64>| before.is_some() && now.is_none();
+        let by_cpu_lost = !self.cpu.per_cpu_ns.is_empty() && scratch.per_cpu_ns.is_empty();
+        let cpu_lost = by_cpu_lost || lost(self.cpu.usage_ns, scratch.usage_ns);
+        if cpu_lost || (lost(self.memory.usage, usage) && !how.is_root) {
+            return Outcome::Vanished;
+        }
+        let ran = self.cpu.usage_ns != scratch.usage_ns;
+        let moved = ran || self.memory.usage != usage || (usage.is_none() && how.full);
+        if scratch.user_ns.is_none() {
+            (scratch.user_ns, scratch.system_ns) = (self.cpu.user_ns, self.cpu.system_ns);
+        }
+        std::mem::swap(&mut self.cpu, scratch);
+        self.memory.usage = usage;
+        self.time_ms = how.time_ms;
+        let full = how.full;
+        let mut rest = || -> Result<(), kernel::Error> {
+            if full {
+                group.look_again();
+                self.cpu_limits = reader.cpu_limits(h, group)?;
+                self.memory_limits = reader.memory_limits(h, group)?;
+            }
+            if throttling.is_some() {
+                self.throttling = throttling;
+            } else if self.cpu_limits.is_some_and(|l| l.quota_us.is_some()) && (ran || full) {
+                self.throttling = reader.throttling_v1(h, group)?;
+            }
+            if ran || full {
+                reader.cpu_modes_v1(h, group, &mut self.cpu)?;
+                let mut devices = self.io.take().unwrap_or_default();
+                let found = reader.io(h, group, how.bfq, &mut devices)?;
+                self.io = found.then_some(devices);
+                self.threads = reader.pids(h, group)?.current;
+            }
+            if moved || full {
+                reader.memory_rest(h, group, &mut self.memory)?;
+                if let Some(events) = reader.memory_events(h, group)? {
+                    self.memory.events = events;
+                }
+            }
+            if ran || full {
+                self.pressure[0] = reader.pressure(h, group, File::CpuPressure)?;
+            }
+            self.pressure[1] = reader.pressure(h, group, File::MemoryPressure)?;
+            self.pressure[2] = reader.pressure(h, group, File::IoPressure)?;
+            Ok(())
+        };
+        if let Err(e) = rest() {
+            keep(e);
+        }
+        Outcome::Read
+    }
+
+    /// The counters of which rates are made.
+    fn totals(&self) -> Totals {
+        let io = |operation: usize| {
+            let devices = self.io.as_ref()?;
+            Some(devices.iter().filter_map(|d| d.bytes[operation]).sum())
+        };
+        let network = |counter: usize| {
+            let interfaces = self.network.as_ref()?;
+            Some(interfaces.iter().map(|i| i.counters[counter]).sum())
+        };
+        Totals {
+            at: None,
+            cpu: [self.cpu.usage_ns, self.cpu.user_ns, self.cpu.system_ns],
+            periods: self.throttling.map(|t| (t.periods, t.throttled_periods)),
+            io: [io(READ), io(WRITE)],
+            network: [network(RECEIVE_BYTES), network(TRANSMIT_BYTES)],
+            pressure: self.pressure.map(|p| p.map(|p| p.some.total_us)),
+        }
+    }
+}
+
+/// How to take a reading.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub time_ms: i64,
+    /// Also what seldom changes.
+    pub full: bool,
+    /// Whether the BFQ scheduler has the I/O figures (v1).
+    pub bfq: bool,
+    /// The root group does not vanish, and its memory usage is computed where it has no file.
+    pub is_root: bool,
+}
+
+/// Counters as of one reading.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    at: Option<Instant>,
+    cpu: [Option<u64>; 3],
+    periods: Option<(u64, u64)>,
+    io: [Option<u64>; 2],
+    network: [Option<u64>; 2],
+    pressure: [Option<u64>; 3],
+}
+
+/// What happened a second between the two newest readings. A counter that went backwards has no rate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rates {
+    /// Usage, user, system; cores.
+    pub cpu: [Option<f64>; 3],
+    /// Share of periods in which the quota ran out.
+    pub throttled: Option<f64>,
+    /// Bytes read and written.
+    pub io: [Option<f64>; 2],
+    /// Bytes received and sent.
+    pub network: [Option<f64>; 2],
+    /// Shares of time: CPU, memory, I/O.
+    pub pressure: [Option<f64>; 3],
+}
+
+impl Totals {
+    /// The rates from here to a reading; `self` becomes that reading.
+    pub fn advance(&mut self, reading: &Reading, at: Instant) -> Rates {
+        let before = std::mem::replace(self, reading.totals());
+        self.at = Some(at);
+        let Some(seconds) = before.at.map(|b| at.duration_since(b).as_secs_f64()) else {
+            return Rates::default();
+        };
+        if seconds <= 0.0 {
+            return Rates::default();
+        }
+        let rate = |before: Option<u64>, now: Option<u64>, unit: f64| {
+            Some(now?.checked_sub(before?)? as f64 / unit / seconds)
+        };
+        let throttled = (|| {
+            let (before, now) = (before.periods?, self.periods?);
+            let periods = now.0.checked_sub(before.0)?;
+            let throttled = now.1.checked_sub(before.1)?;
+            Some(if periods == 0 { 0.0 } else { throttled as f64 / periods as f64 })
+        })();
+        Rates {
+            cpu: std::array::from_fn(|i| rate(before.cpu[i], self.cpu[i], 1e9)),
+            throttled,
+            io: std::array::from_fn(|i| rate(before.io[i], self.io[i], 1.0)),
+            network: std::array::from_fn(|i| rate(before.network[i], self.network[i], 1.0)),
+            pressure: std::array::from_fn(|i| {
+                rate(before.pressure[i], self.pressure[i], 1e6).map(|r| r.min(1.0))
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_counter_that_went_backwards_has_no_rate() {
+        let mut reading = Reading::default();
+        let mut totals = Totals::default();
+        let start = Instant::now();
+        reading.cpu.usage_ns = Some(5_000_000_000);
+        assert_eq!(totals.advance(&reading, start).cpu[0], None);
+        reading.cpu.usage_ns = Some(6_000_000_000);
+        assert_eq!(totals.advance(&reading, start + Duration::from_secs(2)).cpu[0], Some(0.5));
+        reading.cpu.usage_ns = Some(1);
+        assert_eq!(totals.advance(&reading, start + Duration::from_secs(3)).cpu[0], None);
+        assert_eq!(totals.advance(&reading, start + Duration::from_secs(3)).cpu[0], None);
+    }
+}
