@@ -2,7 +2,7 @@
 // Nothing in here is part of the built pages.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Plugin } from 'vite';
-import { answer, type Scene } from './fake';
+import { answer, type Scene } from './fake.ts';
 
 type Next = () => void;
 

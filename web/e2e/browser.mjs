@@ -6,7 +6,9 @@ export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 export async function launch() {
   if (!existsSync(CHROMIUM)) {
-    throw new Error(`${CHROMIUM} is not there: install the Debian package chromium, or name another in CHROMIUM`);
+    throw new Error(
+      `${CHROMIUM} is not there: install the Debian package chromium, or name another in CHROMIUM`,
+    );
   }
   return chromium.launch({
     executablePath: CHROMIUM,

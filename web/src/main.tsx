@@ -10,12 +10,19 @@ import { ConnectionProvider } from './shell/connection';
 import { nonce } from './shell/nonce';
 import { resolver, theme } from './theme';
 
-const client = new QueryClient({ defaultOptions: { queries: { networkMode: 'always', refetchOnWindowFocus: false } } });
+const client = new QueryClient({
+  defaultOptions: { queries: { networkMode: 'always', refetchOnWindowFocus: false } },
+});
 
 const root = document.getElementById('root');
 if (root) {
   createRoot(root).render(
-    <MantineProvider theme={theme} cssVariablesResolver={resolver} defaultColorScheme="auto" getStyleNonce={nonce}>
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={resolver}
+      defaultColorScheme="auto"
+      getStyleNonce={nonce}
+    >
       <QueryClientProvider client={client}>
         <ConnectionProvider>
           <RouterProvider router={router} />

@@ -1,6 +1,12 @@
 /** The pages and their addresses. Search parameters keep their plain form: `?range=1h&sort=-cpu`. */
 
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+} from '@tanstack/react-router';
 import { Overview } from './pages/overview/Overview';
 import { Layout } from './shell/Layout';
 import { NotFound } from './shell/NotFound';
@@ -16,15 +22,17 @@ const root = createRootRoute({
 
 const overview = createRoute({ getParentRoute: () => root, path: '/', component: Overview });
 
-const containers = createRoute({
-  getParentRoute: () => root,
-  path: '/containers',
+const containers = createRoute({ getParentRoute: () => root, path: '/containers' });
+
+const containerList = createRoute({
+  getParentRoute: () => containers,
+  path: '/',
   component: lazyRouteComponent(() => import('./pages/containers/Containers'), 'ContainersPage'),
 });
 
 const container = createRoute({
-  getParentRoute: () => root,
-  path: '/containers/$',
+  getParentRoute: () => containers,
+  path: '$',
   component: lazyRouteComponent(() => import('./pages/containers/ContainerPage'), 'ContainerPage'),
 });
 
@@ -51,7 +59,14 @@ const graph = (path: '/graph' | '/query') =>
   });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, containers, container, explore, status, graph('/graph'), graph('/query')]),
+  routeTree: root.addChildren([
+    overview,
+    containers.addChildren([containerList, container]),
+    explore,
+    status,
+    graph('/graph'),
+    graph('/query'),
+  ]),
   parseSearch,
   stringifySearch,
   defaultPreload: 'intent',

@@ -1,6 +1,6 @@
 /** Mantine in the colours of tokens.css. */
 
-import { createTheme, type CSSVariablesResolver, type MantineColorsTuple } from '@mantine/core';
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from '@mantine/core';
 
 const vigil: MantineColorsTuple = [
   '#e6f5fa',
@@ -15,10 +15,24 @@ const vigil: MantineColorsTuple = [
   '#043d50',
 ];
 
+/** Mantine's own dark greys are warm; these are those of tokens.css. */
+const dark: MantineColorsTuple = [
+  '#e2e8ee',
+  '#b9c4ce',
+  '#98a5b3',
+  '#66737f',
+  '#33404c',
+  '#222c36',
+  '#1a232c',
+  '#141b22',
+  '#0d1217',
+  '#090d11',
+];
+
 export const theme = createTheme({
   primaryColor: 'vigil',
   primaryShade: { light: 7, dark: 6 },
-  colors: { vigil },
+  colors: { vigil, dark },
   fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", Ubuntu, Cantarell, sans-serif',
   fontFamilyMonospace: 'var(--kv-mono)',
   defaultRadius: 'sm',

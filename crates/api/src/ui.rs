@@ -34,15 +34,21 @@ pub async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     }
     match ASSETS.binary_search_by(|asset| asset.path.cmp(path)) {
         Ok(at) => file(&ASSETS[at], &headers),
-        // A file of an older build, or a picture that never was: no page can stand for it.
-        Err(_)
-            if path.starts_with("/assets/")
-                || path.rsplit('/').next().unwrap_or("").contains('.') =>
-        {
+        Err(_) if !is_page(path, &headers) => {
             (StatusCode::NOT_FOUND, format!("no file {path}\n")).into_response()
         }
         Err(_) => index(),
     }
+}
+
+/// Whether the UI itself can make something of a path that is no file. A file of an older build or
+/// a picture that never was is no page; the page of a control group is one, though its path ends
+/// as a file's name does (`/containers/system.slice/ssh.service`), and a browser that opens a page
+/// says that it wants HTML.
+fn is_page(path: &str, headers: &HeaderMap) -> bool {
+    let file_like = path.rsplit('/').next().unwrap_or("").contains('.');
+    let wants = |v: &HeaderValue| v.to_str().is_ok_and(|v| v.contains("text/html"));
+    !path.starts_with("/assets/") && (!file_like || headers.get(header::ACCEPT).is_some_and(wants))
 }
 
 fn file(asset: &Asset, headers: &HeaderMap) -> Response {
@@ -155,6 +161,16 @@ mod tests {
         assert!(accepts_encoding("BR;q=0.5", "br"));
         assert!(!accepts_encoding("gzip, br;q=0", "br"));
         assert!(!accepts_encoding("", "gzip"));
+    }
+
+    #[test]
+    fn the_page_of_a_control_group_is_no_file() {
+        let mut browser = HeaderMap::new();
+        browser.insert(header::ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8"));
+        assert!(is_page("/containers/system.slice/ssh.service", &browser));
+        assert!(!is_page("/picture.png", &HeaderMap::new()));
+        assert!(is_page("/status", &HeaderMap::new()));
+        assert!(!is_page("/assets/index-old.js", &browser));
     }
 
     #[test]

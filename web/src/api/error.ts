@@ -31,7 +31,8 @@ export function positionOf(message: string): { line: number; column: number } | 
 function kindOf(status: number, errorType: string, path: string): FailureKind {
   if (status === 401) return 'unauthorized';
   if (status === 403) return 'forbidden';
-  if (errorType === 'timeout' || errorType === 'canceled' || status === 408 || status === 504) return 'timeout';
+  if (errorType === 'timeout' || errorType === 'canceled' || status === 408 || status === 504)
+    return 'timeout';
   if (status === 503) return errorType === '' || errorType === 'unavailable' ? 'opening' : 'overload';
   if (status === 429) return 'overload';
   if (status === 400 || status === 422) return path.includes('/query') ? 'query' : 'server';

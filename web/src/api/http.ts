@@ -26,7 +26,11 @@ export async function ask<T>(
     body = await answer.text();
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    if (timeout.aborted) throw new ApiError('timeout', `no answer to ${path} within ${(options.timeoutMs ?? TIMEOUT_MS) / 1000} s`);
+    if (timeout.aborted)
+      throw new ApiError(
+        'timeout',
+        `no answer to ${path} within ${(options.timeoutMs ?? TIMEOUT_MS) / 1000} s`,
+      );
     throw new ApiError('unreachable', 'the server does not answer');
   }
   if (!answer.ok) throw errorOfAnswer(answer.status, body, path);

@@ -108,7 +108,11 @@ export interface Container {
   };
   io: { read_bytes_per_second: number | null; write_bytes_per_second: number | null };
   network: { receive_bytes_per_second: number | null; transmit_bytes_per_second: number | null } | null;
-  pressure: { cpu_some_ratio: number | null; memory_some_ratio: number | null; io_some_ratio: number | null } | null;
+  pressure: {
+    cpu_some_ratio: number | null;
+    memory_some_ratio: number | null;
+    io_some_ratio: number | null;
+  } | null;
   missing: Missing[];
 }
 

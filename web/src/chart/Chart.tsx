@@ -67,10 +67,19 @@ export interface Scene {
   gaps: { gap: Gap; reason: string }[];
   max: number | undefined;
   top: number;
+  empty: boolean;
 }
 
 export function Chart(props: ChartProps) {
-  const { window, unit, stacked = false, filled = false, height = 180, history = NO_HISTORY, hidden = NONE } = props;
+  const {
+    window,
+    unit,
+    stacked = false,
+    filled = false,
+    height = 180,
+    history = NO_HISTORY,
+    hidden = NONE,
+  } = props;
   const scheme = useScheme();
   const zone = useZone();
   const host = useRef<HTMLDivElement>(null);
@@ -85,18 +94,30 @@ export function Chart(props: ChartProps) {
     [props.lines, scheme],
   );
   const visible = useMemo(() => props.lines.map((line) => !hidden.has(line.key)), [props.lines, hidden]);
-  const columns = useMemo(
-    () => drawnColumns(props.lines, visible, stacked),
-    [props.lines, visible, stacked],
-  );
+  const columns = useMemo(() => drawnColumns(props.lines, visible, stacked), [props.lines, visible, stacked]);
   const gaps = useMemo(() => {
     const measured = props.lines.filter((line) => !line.limit).map((line) => line.values);
     if (measured.length === 0) return [];
-    return findGaps(measured, window).map((gap) => ({ gap, reason: reasonOf(gap, history, window.end * 1000 + 60_000) }));
+    return findGaps(measured, window).map((gap) => ({
+      gap,
+      reason: reasonOf(gap, history, window.end * 1000 + 60_000),
+    }));
   }, [props.lines, window, history]);
   const top = useMemo(() => topOf(props.lines, columns, visible), [props.lines, columns, visible]);
+  const empty = props.lines.every((line) => line.limit || line.values.every((value) => value === null));
   const scene = useRef<Scene>(null as unknown as Scene);
-  scene.current = { title: props.title, lines: props.lines, colors, unit, stacked, window, gaps, max: props.max, top };
+  scene.current = {
+    title: props.title,
+    lines: props.lines,
+    colors,
+    unit,
+    stacked,
+    window,
+    gaps,
+    max: props.max,
+    top,
+    empty,
+  };
   const zoom = useRef({ in: props.onZoom, out: props.onZoomOut });
   zoom.current = { in: props.onZoom, out: props.onZoomOut };
 
@@ -161,13 +182,11 @@ export function Chart(props: ChartProps) {
 
   useEffect(() => () => setCursor(null), []);
 
-  const empty = props.lines.every((line) => line.limit || line.values.every((value) => value === null));
   return (
     <figure className={classes.chart}>
-      {props.legend !== 'none' && !empty && (
-        <Legend lines={props.lines} colors={colors} unit={unit} at={cursor} stacked={stacked} />
+      {props.legend !== 'none' && (
+        <Legend lines={empty ? [] : props.lines} colors={colors} unit={unit} at={cursor} stacked={stacked} />
       )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys walk over the points */}
       <div
         ref={host}
         className={classes.plot}
@@ -183,7 +202,7 @@ export function Chart(props: ChartProps) {
         {empty && <p className={classes.empty}>{props.emptyWord ?? 'nothing in this time'}</p>}
       </div>
       <figcaption id={summaryId} className="visually-hidden">
-        {summaryText(props, zone)}
+        {summaryText(props, gaps, zone)}
       </figcaption>
     </figure>
   );
@@ -254,7 +273,7 @@ function walk(
 }
 
 /** The chart in words, for those who do not see it. */
-function summaryText(props: ChartProps, zone: 'local' | 'utc'): string {
+function summaryText(props: ChartProps, gaps: Scene['gaps'], zone: 'local' | 'utc'): string {
   const { lines, unit, window } = props;
   const head = `${span(window.start * 1000, window.end * 1000, zone)}. `;
   const measured = lines.filter((line) => summary(line.values));
@@ -266,5 +285,8 @@ function summaryText(props: ChartProps, zone: 'local' | 'utc'): string {
       : '';
   });
   const rest = measured.length > 12 ? ` And ${measured.length - 12} more.` : '';
-  return `${head}${words.join(' ')}${rest}`;
+  const holes = gaps.map(
+    ({ gap, reason }) => ` No data ${span(gap.from * 1000, gap.to * 1000, zone)}: ${reason}.`,
+  );
+  return `${head}${words.join(' ')}${rest}${holes.join('')}`;
 }

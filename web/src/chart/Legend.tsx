@@ -1,11 +1,17 @@
 /** The row above a chart: colour, name, and the value at the crosshair or the newest one. */
 
 import { format, type Unit } from '../format/units';
-import classes from './Chart.module.css';
 import type { Line } from './Chart';
+import classes from './Chart.module.css';
 import { lastValue } from './stack';
 
-export function Legend(props: { lines: Line[]; colors: string[]; unit: Unit; at: number | null; stacked: boolean }) {
+export function Legend(props: {
+  lines: Line[];
+  colors: string[];
+  unit: Unit;
+  at: number | null;
+  stacked: boolean;
+}) {
   const { lines, colors, unit, at, stacked } = props;
   // In a stack the uppermost comes first, as the eye meets it.
   const order = lines.map((_, i) => i);
@@ -18,7 +24,10 @@ export function Legend(props: { lines: Line[]; colors: string[]; unit: Unit; at:
         const value = at === null ? lastValue(line.values, 5) : (line.values[at] ?? null);
         return (
           <li key={line.key}>
-            <i className={line.limit || line.dash ? classes.dashed : undefined} style={{ color: colors[i] }} />
+            <i
+              className={line.limit || line.dash ? classes.dashed : undefined}
+              style={{ color: colors[i] }}
+            />
             <span>{line.label}</span>
             <b>{format(value, unit)}</b>
           </li>

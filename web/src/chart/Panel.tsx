@@ -45,7 +45,12 @@ export function ChartPanel(
   const window = asked.find((one) => one.frame)?.frame?.window ?? time.window;
   const empty = chart.lines.length === 0;
   return (
-    <Panel title={chart.title} note={note} className={className} action={<ExploreLink exprs={asked.map((one) => one.expr)} />}>
+    <Panel
+      title={chart.title}
+      note={note}
+      className={className}
+      action={<ExploreLink exprs={asked.map((one) => one.expr)} />}
+    >
       {error && empty ? (
         <p className={classes.error} style={{ height: (chart.height ?? 180) + 20 }} role="alert">
           {error.message}
@@ -55,7 +60,14 @@ export function ChartPanel(
           <span className="visually-hidden">waiting for data</span>
         </div>
       ) : (
-        <Chart {...chart} window={window} sync="page" history={history} onZoom={time.zoom} onZoomOut={time.zoomOut} />
+        <Chart
+          {...chart}
+          window={window}
+          sync="page"
+          history={history}
+          onZoom={time.zoom}
+          onZoomOut={time.zoomOut}
+        />
       )}
     </Panel>
   );

@@ -29,7 +29,14 @@ export const Sparkline = memo(function Sparkline(props: SparklineProps) {
       style={{ display: 'block', overflow: 'visible' }}
     >
       <path d={area} fill={color} fillOpacity={0.16} />
-      <path d={line} fill="none" stroke={color} strokeWidth={1.25} strokeLinejoin="round" strokeLinecap="round" />
+      <path
+        d={line}
+        fill="none"
+        stroke={color}
+        strokeWidth={1.25}
+        strokeLinejoin="round"
+        strokeLinecap="round"
+      />
     </svg>
   );
 });

@@ -47,7 +47,7 @@ export function reasonOf(gap: Gap, history: History, nowMs: number): string {
     return 'before collection began';
   }
   if (history.startedMs !== null && from <= history.startedMs && to <= history.startedMs + 60_000) {
-    if (history.bootMs !== null && from <= history.bootMs && to <= history.bootMs + 120_000) {
+    if (history.bootMs !== null && from <= history.bootMs && history.bootMs <= to + 60_000) {
       return 'the machine was off or Kubevigil was not running';
     }
     return 'Kubevigil was not running';

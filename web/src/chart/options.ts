@@ -1,6 +1,6 @@
 /** uPlot's options for a chart: scales, axes, series, bands, and the hooks that paint gaps and limits. */
 
-import uPlot from 'uplot';
+import type uPlot from 'uplot';
 import { format } from '../format/units';
 import { tick, type Zone } from '../time/text';
 import { timeStep, timeTicks, upperEnd, valueTicks } from './axis';
@@ -114,8 +114,11 @@ function valueAxis(input: OptionInput, ink: (typeof INK)[Scheme]): uPlot.Axis {
     gap: 6,
     grid: { stroke: ink.grid, width: 1 },
     ticks: { show: false },
-    splits: (u, _axis, min, max) => valueTicks(min, max, u.bbox.height / devicePixelRatio, input.scene().unit),
-    values: (_u, splits) => splits.map((value) => format(value, input.scene().unit)),
+    splits: (u, _axis, min, max) =>
+      valueTicks(min, max, u.bbox.height / devicePixelRatio, input.scene().unit),
+    // Numbers beside an empty chart would look like a measurement of zero.
+    values: (_u, splits) =>
+      splits.map((value) => (input.scene().empty ? '' : format(value, input.scene().unit))),
   };
 }
 
@@ -222,15 +225,23 @@ function paintFarLimits(u: uPlot, input: OptionInput): void {
     ctx.fillStyle = scene.colors[i] ?? '#888888';
     ctx.textAlign = 'right';
     ctx.textBaseline = above || y - bbox.top < 14 * ratio ? 'top' : 'bottom';
-    ctx.fillText(text, bbox.left + bbox.width - 4 * ratio, y + (above || y - bbox.top < 14 * ratio ? 2 : -2) * ratio);
+    ctx.fillText(
+      text,
+      bbox.left + bbox.width - 4 * ratio,
+      y + (above || y - bbox.top < 14 * ratio ? 2 : -2) * ratio,
+    );
     ctx.restore();
   });
 }
 
 function onCursor(u: uPlot, input: OptionInput): void {
   const { left, idx } = u.cursor;
-  const index = left === undefined || left === null || left < 0 || idx === null || idx === undefined ? null : idx;
+  const index =
+    left === undefined || left === null || left < 0 || idx === null || idx === undefined ? null : idx;
   // An event of the pointer or of our own keys, and not one passed on from another chart.
   const mine = u.cursor.event != null || document.activeElement === u.root.parentElement;
-  input.onCursor(index, mine && (u.over.matches(':hover') || document.activeElement === u.root.parentElement));
+  input.onCursor(
+    index,
+    mine && (u.over.matches(':hover') || document.activeElement === u.root.parentElement),
+  );
 }

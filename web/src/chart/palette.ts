@@ -6,15 +6,7 @@
 
 export type Scheme = 'light' | 'dark';
 
-export type Hue =
-  | 'blue'
-  | 'orange'
-  | 'green'
-  | 'pink'
-  | 'red'
-  | 'sky'
-  | 'olive'
-  | 'gray';
+export type Hue = 'blue' | 'orange' | 'green' | 'pink' | 'red' | 'sky' | 'olive' | 'gray';
 
 const HUES: Record<Hue, Record<Scheme, string>> = {
   blue: { light: '#0072b2', dark: '#4aa3e6' },

@@ -37,20 +37,28 @@ function contents(u: uPlot, scene: Scene, index: number, time: number, zone: Zon
     .filter(({ i }) => u.series[i + 1]?.show);
   const measured = rows.filter((row) => row.value !== null);
   if (measured.length === 0) return [head, element('div', 'tip-word', 'no sample at this time')];
-  measured.sort((a, b) => Number(a.line.limit ?? false) - Number(b.line.limit ?? false) || (b.value ?? 0) - (a.value ?? 0));
+  measured.sort(
+    (a, b) =>
+      Number(a.line.limit ?? false) - Number(b.line.limit ?? false) || (b.value ?? 0) - (a.value ?? 0),
+  );
   const near = nearest(u, index);
   const table = document.createElement('table');
   for (const { line, i, value } of measured.slice(0, MOST_ROWS)) {
-    table.append(row(line.label, format(value, scene.unit), scene.colors[i], i === near && measured.length > 2));
+    table.append(
+      row(line.label, format(value, scene.unit), scene.colors[i], i === near && measured.length > 2),
+    );
   }
   const nodes: Node[] = [head, table];
   if (scene.stacked && measured.length > 1) {
-    const sum = measured.filter(({ line }) => !line.limit).reduce((total, { value }) => total + (value ?? 0), 0);
+    const sum = measured
+      .filter(({ line }) => !line.limit)
+      .reduce((total, { value }) => total + (value ?? 0), 0);
     const total = row('together', format(sum, scene.unit), undefined, false);
     total.className = 'tip-total';
     table.append(total);
   }
-  if (measured.length > MOST_ROWS) nodes.push(element('div', 'tip-word', `and ${measured.length - MOST_ROWS} more`));
+  if (measured.length > MOST_ROWS)
+    nodes.push(element('div', 'tip-word', `and ${measured.length - MOST_ROWS} more`));
   return nodes;
 }
 

@@ -13,6 +13,7 @@ export type Unit =
   | 'seconds'
   | 'count'
   | 'count/s'
+  | 'number'
   | 'none';
 
 const IEC = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
@@ -139,6 +140,8 @@ export function format(value: number | null | undefined, unit: Unit): string {
       return count(value);
     case 'count/s':
       return known(value) ? `${count(value)}/s` : UNKNOWN;
+    case 'number':
+      return known(value) ? digits(value) : UNKNOWN;
     case 'none':
       return plain(value);
   }

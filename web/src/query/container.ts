@@ -36,7 +36,11 @@ export function throttledSeconds(id: string, w: string): string {
   return `sum(rate(container_cpu_cfs_throttled_seconds_total{${one(id)}}[${w}]))`;
 }
 
-export function memoryGauge(id: string, part: 'working_set_bytes' | 'rss' | 'cache' | 'swap' | 'usage_bytes', w: string): string {
+export function memoryGauge(
+  id: string,
+  part: 'working_set_bytes' | 'rss' | 'cache' | 'swap' | 'usage_bytes',
+  w: string,
+): string {
   return `max(last_over_time(container_memory_${part}{${one(id)}}[${w}]))`;
 }
 

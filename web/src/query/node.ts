@@ -7,7 +7,8 @@
 const JOB = 'job="node"';
 
 /** Every disk but partitions, loop devices and the layers (dm, md) that would count the same bytes twice. */
-const DISKS = 'device!~"(loop|ram|zram|dm-|md|sr|fd)[0-9]*|[shv]d[a-z]+[0-9]+|xvd[a-z]+[0-9]+|nvme[0-9]+n[0-9]+p[0-9]+|mmcblk[0-9]+p[0-9]+"';
+const DISKS =
+  'device!~"(loop|ram|zram|dm-|md|sr|fd)[0-9]*|[shv]d[a-z]+[0-9]+|xvd[a-z]+[0-9]+|nvme[0-9]+n[0-9]+p[0-9]+|mmcblk[0-9]+p[0-9]+"';
 
 /** Every interface that leaves the machine: no loopback, no bridge ports of containers. */
 const NICS = 'device!~"lo|veth.*|cali.*|cni.*|flannel.*|docker.*|br-.*|virbr.*|lxc.*|tap.*|dummy.*|ifb.*"';

@@ -19,14 +19,20 @@ export function Gate({ children }: { children: ReactNode }) {
       return <Opening opening={connection.status.opening ?? { what: 'opening', done: 0, total: 0 }} />;
     case 'lost':
       if (connection.error.kind === 'unauthorized') return <Unauthorized />;
-      if (connection.error.kind === 'opening') return <Opening opening={{ what: 'starting', done: 0, total: 0 }} />;
+      if (connection.error.kind === 'opening')
+        return <Opening opening={{ what: 'starting', done: 0, total: 0 }} />;
       if (connection.status) return <div className={classes.stale}>{children}</div>;
       return (
-        <Word title={connection.error.kind === 'unreachable' ? 'Kubevigil does not answer' : 'Kubevigil cannot answer'} tone="bad">
+        <Word
+          title={
+            connection.error.kind === 'unreachable' ? 'Kubevigil does not answer' : 'Kubevigil cannot answer'
+          }
+          tone="bad"
+        >
           {connection.error.kind === 'unreachable' ? (
             <>
-              Nothing listens at <code>{location.host}</code>, or the way there is cut. Start it with <code>kubevigil</code>;
-              this page tries again by itself.
+              Nothing listens at <code>{location.host}</code>, or the way there is cut. Start it with{' '}
+              <code>kubevigil</code>; this page tries again by itself.
             </>
           ) : (
             <>{connection.error.message}. This page tries again by itself.</>
@@ -44,14 +50,16 @@ function Connecting() {
     const timer = setTimeout(() => setLate(true), 1500);
     return () => clearTimeout(timer);
   }, []);
-  return late ? <Word title="Waiting for the first answer">The server at {location.host} takes its time.</Word> : null;
+  return late ? (
+    <Word title="Waiting for the first answer">The server at {location.host} takes its time.</Word>
+  ) : null;
 }
 
 function Unauthorized() {
   return (
     <Word title="Not signed in" tone="warn">
-      This server asks for a name and a password (its <code>--web.config.file</code>). Reload the page to be asked by the
-      browser; whoever runs Kubevigil can tell you the password.
+      This server asks for a name and a password (its <code>--web.config.file</code>). Reload the page to be
+      asked by the browser; whoever runs Kubevigil can tell you the password.
     </Word>
   );
 }
@@ -78,7 +86,8 @@ export function ConnectionBanner() {
   const { connection } = useConnection();
   const zone = useZone();
   const [now, setNow] = useState(Date.now());
-  const lost = connection.state === 'lost' && connection.status !== null && connection.error.kind !== 'unauthorized';
+  const lost =
+    connection.state === 'lost' && connection.status !== null && connection.error.kind !== 'unauthorized';
   useEffect(() => {
     if (!lost) return;
     setNow(Date.now());

@@ -1,12 +1,19 @@
 /** The window behind `?`: every key of the pages. */
 
 import { Modal } from '@mantine/core';
-import { KEYS } from './keys';
 import classes from './KeyList.module.css';
+import { KEYS } from './keys';
 
 export default function KeyList({ onClose }: { onClose: () => void }) {
   return (
-    <Modal opened onClose={onClose} title="Keys" size="lg" closeButtonProps={{ 'aria-label': 'Close' }} transitionProps={{ duration: 0 }}>
+    <Modal
+      opened
+      onClose={onClose}
+      title="Keys"
+      size="lg"
+      closeButtonProps={{ 'aria-label': 'Close' }}
+      transitionProps={{ duration: 0 }}
+    >
       <div className={classes.groups}>
         {KEYS.map((group) => (
           <section key={group.where}>

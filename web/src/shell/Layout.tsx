@@ -69,10 +69,19 @@ function Frame() {
         </nav>
         <div className={classes.host}>
           <State />
-          <span title={status ? `${status.hostname}, ${status.kernel}` : undefined}>{status?.hostname ?? ''}</span>
+          <span title={status ? `${status.hostname}, ${status.kernel}` : undefined}>
+            {status?.hostname ?? ''}
+          </span>
         </div>
         <SettingsMenu />
-        <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Keys" title="Keys (?)" onClick={() => setHelp(true)}>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size="lg"
+          aria-label="Keys"
+          title="Keys (?)"
+          onClick={() => setHelp(true)}
+        >
           <Help />
         </ActionIcon>
       </header>
@@ -141,7 +150,13 @@ function SettingsMenu() {
   return (
     <Menu position="bottom-end" width={210} withinPortal={false}>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Colours and time zone" title="Colours and time zone">
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size="lg"
+          aria-label="Colours and time zone"
+          title="Colours and time zone"
+        >
           {colorScheme === 'light' ? <Sun /> : colorScheme === 'dark' ? <Moon /> : <Screen />}
         </ActionIcon>
       </Menu.Target>
@@ -173,19 +188,41 @@ function Mark() {
   return (
     <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
       <rect width="32" height="32" rx="7" fill="#0b5e78" />
-      <path d="M4 16c3.4-5.2 7.4-7.8 12-7.8S24.6 10.8 28 16c-3.4 5.2-7.4 7.8-12 7.8S7.4 21.2 4 16z" fill="none" stroke="#fff" strokeWidth="2" />
-      <path d="M9.5 17.5h3l2-5 3 8 2-4.5h3" fill="none" stroke="#ffb84d" strokeWidth="2" strokeLinejoin="round" strokeLinecap="round" />
+      <path
+        d="M4 16c3.4-5.2 7.4-7.8 12-7.8S24.6 10.8 28 16c-3.4 5.2-7.4 7.8-12 7.8S7.4 21.2 4 16z"
+        fill="none"
+        stroke="#fff"
+        strokeWidth="2"
+      />
+      <path
+        d="M9.5 17.5h3l2-5 3 8 2-4.5h3"
+        fill="none"
+        stroke="#ffb84d"
+        strokeWidth="2"
+        strokeLinejoin="round"
+        strokeLinecap="round"
+      />
     </svg>
   );
 }
 
 /** The head of a page: its title, what belongs to it, and the time. */
-export function PageHead({ title, children, time = true }: { title: ReactNode; children?: ReactNode; time?: boolean }) {
+export function PageHead({
+  title,
+  children,
+  time = true,
+  step = true,
+}: {
+  title: ReactNode;
+  children?: ReactNode;
+  time?: boolean;
+  step?: boolean;
+}) {
   return (
     <div className={classes.head}>
       <h1>{title}</h1>
       <div className={classes.extra}>{children}</div>
-      {time && <TimeControl />}
+      {time && <TimeControl step={step} />}
     </div>
   );
 }

@@ -3,29 +3,54 @@
 import { ActionIcon, Button, Popover, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { duration } from '../format/units';
-import { formatDuration, PRESETS, parseDuration, parseMoment, type Range, rangeSeconds, shift, widen } from '../time/range';
+import {
+  formatDuration,
+  PRESETS,
+  parseDuration,
+  parseMoment,
+  type Range,
+  rangeSeconds,
+  shift,
+  widen,
+} from '../time/range';
 import { moment, span, type Zone } from '../time/text';
 import { Clock, Down, Left, Pause, Play, Right, ZoomOut } from './icons';
 import { useZone } from './settings';
 import classes from './TimeControl.module.css';
 import { useTime } from './time';
 
-export function TimeControl() {
+export function TimeControl({ step }: { step: boolean }) {
   const time = useTime();
   const zone = useZone();
   const [open, setOpen] = useState(false);
   const last = time.range.kind === 'last';
-  const word = time.range.kind === 'last' ? `Last ${formatDuration(time.range.seconds)}` : span(time.range.from, time.range.to, zone);
+  const word =
+    time.range.kind === 'last'
+      ? `Last ${formatDuration(time.range.seconds)}`
+      : span(time.range.from, time.range.to, zone);
   return (
     <div className={classes.control} role="group" aria-label="Time">
-      <span className={classes.step} title="Distance between two points of the charts">
-        step {duration(time.window.step)}
-      </span>
+      {step && (
+        <span className={classes.step} title="Distance between two points of the charts">
+          step {duration(time.window.step)}
+        </span>
+      )}
       <Button.Group>
-        <Step label="Half a range back ( [ )" onClick={() => time.setRange(shift(time.range, -1, time.now()))}>
+        <Step
+          label="Half a range back ( [ )"
+          onClick={() => time.setRange(shift(time.range, -1, time.now()))}
+        >
           <Left />
         </Step>
-        <Popover opened={open} onChange={setOpen} position="bottom-end" shadow="md" trapFocus returnFocus withinPortal={false}>
+        <Popover
+          opened={open}
+          onChange={setOpen}
+          position="bottom-end"
+          shadow="md"
+          trapFocus
+          returnFocus
+          withinPortal={false}
+        >
           <Popover.Target>
             <Button
               variant="default"
@@ -52,7 +77,11 @@ export function TimeControl() {
             />
           </Popover.Dropdown>
         </Popover>
-        <Step label="Half a range forth ( ] )" disabled={last} onClick={() => time.setRange(shift(time.range, 1, time.now()))}>
+        <Step
+          label="Half a range forth ( ] )"
+          disabled={last}
+          onClick={() => time.setRange(shift(time.range, 1, time.now()))}
+        >
           <Right />
         </Step>
         <Step label="Zoom out ( - )" onClick={() => time.setRange(widen(time.range, time.now()))}>
@@ -114,11 +143,19 @@ function Choice(props: {
   const [to, setTo] = useState(moment(shown.end * 1000, zone));
   const [last, setLast] = useState('');
   const [error, setError] = useState('');
-  const read = (text: string) => parseMoment(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : zone === 'utc' ? `${text.replace(' ', 'T')}Z` : text.replace(' ', 'T'));
+  const read = (text: string) =>
+    parseMoment(
+      /[zZ]|[+-]\d\d:?\d\d$/.test(text)
+        ? text
+        : zone === 'utc'
+          ? `${text.replace(' ', 'T')}Z`
+          : text.replace(' ', 'T'),
+    );
   const apply = () => {
     if (last.trim() !== '') {
       const seconds = parseDuration(last);
-      if (seconds === null || seconds < 10) setError('a duration such as 90s, 45m or 1h30m, ten seconds or more');
+      if (seconds === null || seconds < 10)
+        setError('a duration such as 90s, 45m or 1h30m, ten seconds or more');
       else onChoose({ kind: 'last', seconds });
       return;
     }
@@ -152,9 +189,20 @@ function Choice(props: {
           apply();
         }}
       >
-        <TextInput size="xs" label="Last" placeholder="such as 45m" value={last} onChange={(e) => setLast(e.currentTarget.value)} />
+        <TextInput
+          size="xs"
+          label="Last"
+          placeholder="such as 45m"
+          value={last}
+          onChange={(e) => setLast(e.currentTarget.value)}
+        />
         <p className={classes.or}>or</p>
-        <TextInput size="xs" label={`From (${zone === 'utc' ? 'UTC' : 'local time'})`} value={from} onChange={(e) => setFrom(e.currentTarget.value)} />
+        <TextInput
+          size="xs"
+          label={`From (${zone === 'utc' ? 'UTC' : 'local time'})`}
+          value={from}
+          onChange={(e) => setFrom(e.currentTarget.value)}
+        />
         <TextInput size="xs" label="To" value={to} onChange={(e) => setTo(e.currentTarget.value)} />
         {error !== '' && (
           <p role="alert" className={classes.error}>

@@ -32,7 +32,8 @@ export function useRange(expr: (rate: string) => string, options: { points?: num
       : autoStep(rangeSeconds(time.range), time.interval, options.points);
   const text = expr(rateWindow(time.interval, step));
   const window = useRef<Window>(time.window);
-  window.current = step === time.window.step ? time.window : windowOf(time.range, time.window.end * 1000, step);
+  window.current =
+    step === time.window.step ? time.window : windowOf(time.range, time.window.end * 1000, step);
   const place = time.range.kind === 'between' ? `${time.range.from}-${time.range.to}` : time.range.seconds;
   const key = ['range', text, place, step] as const;
 

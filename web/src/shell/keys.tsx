@@ -63,7 +63,8 @@ export function useKeys(actions: Record<string, () => void>): void {
     let first = '';
     let timer: ReturnType<typeof setTimeout> | undefined;
     const onKey = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target))
+        return;
       const word = first === '' ? event.key : `${first} ${event.key}`;
       clearTimeout(timer);
       first = '';

@@ -4,7 +4,16 @@
  */
 
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useRef, useState } from 'react';
+import {
+  createContext,
+  type ReactNode,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import {
   autoStep,
   type Range,
@@ -46,7 +55,12 @@ export interface Time {
 const Context = createContext<Time | null>(null);
 
 export function TimeProvider({ children }: { children: ReactNode }) {
-  const search = useSearch({ strict: false }) as { range?: string; from?: string; to?: string; paused?: boolean };
+  const search = useSearch({ strict: false }) as {
+    range?: string;
+    from?: string;
+    to?: string;
+    paused?: boolean;
+  };
   const navigate = useNavigate();
   const { connection, offset } = useConnection();
   const status = useStatus();
@@ -89,7 +103,8 @@ export function TimeProvider({ children }: { children: ReactNode }) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the beat is what moves the window
   const window = useMemo(() => {
     const next = windowOf(range, now(), step);
-    const same = held.current?.step === step && held.current.end - held.current.start === next.end - next.start;
+    const same =
+      held.current?.step === step && held.current.end - held.current.start === next.end - next.start;
     if (range.kind === 'last' && !live && same && held.current) return held.current;
     held.current = next;
     return next;

@@ -13,5 +13,7 @@ export function whyMissing(status: Status | null, job: 'node' | 'cadvisor', name
 }
 
 export function sentence(missing: Missing): string {
-  return missing.remedy ? `${missing.what}: ${missing.why} (${missing.remedy})` : `${missing.what}: ${missing.why}`;
+  return missing.remedy
+    ? `${missing.what}: ${missing.why} (${missing.remedy})`
+    : `${missing.what}: ${missing.why}`;
 }

@@ -39,7 +39,13 @@ export function formatDuration(seconds: number): string {
   let rest = Math.round(seconds * 1000);
   if (rest <= 0) return '0s';
   let text = '';
-  for (const [word, ms] of [['d', 86400000], ['h', 3600000], ['m', 60000], ['s', 1000], ['ms', 1]] as const) {
+  for (const [word, ms] of [
+    ['d', 86400000],
+    ['h', 3600000],
+    ['m', 60000],
+    ['s', 1000],
+    ['ms', 1],
+  ] as const) {
     const n = Math.floor(rest / ms);
     if (n > 0) text += `${n}${word}`;
     rest -= n * ms;
@@ -93,9 +99,7 @@ export function rangeSeconds(range: Range): number {
   return range.kind === 'last' ? range.seconds : (range.to - range.from) / 1000;
 }
 
-const STEPS = [
-  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400,
-];
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
 /** A round step in seconds that gives at most `points` points and is not below the collection interval. */
 export function autoStep(seconds: number, interval: number, points: number): number {

@@ -42,7 +42,11 @@ export function ContainerPage() {
       </nav>
       <PageHead title={<Title container={container} id={id} />} />
       {data && !container && <Gone id={id} />}
-      {error && !data && <Word small title="Nothing is known about it yet" tone="bad">{error.message}</Word>}
+      {error && !data && (
+        <Word small title="Nothing is known about it yet" tone="bad">
+          {error.message}
+        </Word>
+      )}
       {container && <Facts container={container} />}
       <Graphs id={id} container={container} />
       {below.length > 0 && <Below groups={below} />}
@@ -63,8 +67,8 @@ function Title({ container, id }: { container: Container | null; id: string }) {
 function Gone({ id }: { id: string }) {
   return (
     <p className={classes.gone}>
-      <strong>Not there now.</strong> <code>{id}</code> is not among the control groups of the newest round. The graphs show
-      what is stored of it in the time chosen; choose an earlier time if they are empty.
+      <strong>Not there now.</strong> <code>{id}</code> is not among the control groups of the newest round.
+      The graphs show what is stored of it in the time chosen; choose an earlier time if they are empty.
     </p>
   );
 }
@@ -82,18 +86,35 @@ function Facts({ container }: { container: Container }) {
   }
   if (container.started_ms !== null) {
     const ran = ((container.ended_ms ?? time.now()) - container.started_ms) / 1000;
-    add('Started', `${moment(container.started_ms, zone)} (${container.ended_ms === null ? '' : 'ran '}${age(ran)})`);
+    add(
+      'Started',
+      `${moment(container.started_ms, zone)} (${container.ended_ms === null ? '' : 'ran '}${age(ran)})`,
+    );
   }
-  add('CPU', `${cores(cpu.usage_cores)} ${cpu.limit_cores === null ? 'cores, no limit' : `of ${cores(cpu.limit_cores)} cores`}`);
+  add(
+    'CPU',
+    `${cores(cpu.usage_cores)} ${cpu.limit_cores === null ? 'cores, no limit' : `of ${cores(cpu.limit_cores)} cores`}`,
+  );
   if (cpu.limit_cores !== null) {
-    add('Throttled', `${percent(cpu.throttled_ratio)} of periods, ${duration(cpu.throttled_seconds_total)} in all`);
+    add(
+      'Throttled',
+      `${percent(cpu.throttled_ratio)} of periods, ${duration(cpu.throttled_seconds_total)} in all`,
+    );
   }
   add(
     'Memory',
     `${bytes(memory.working_set_bytes)}${memory.limit_bytes === null ? ', no limit' : ` of ${bytes(memory.limit_bytes)}`}`,
   );
-  add('OOM kills', memory.oom_kills === null ? null : <Alarm on={memory.oom_kills > 0}>{count(memory.oom_kills)}</Alarm>);
-  add('Processes', container.processes === null ? null : `${count(container.processes)}${container.threads === null ? '' : `, ${count(container.threads)} threads`}`);
+  add(
+    'OOM kills',
+    memory.oom_kills === null ? null : <Alarm on={memory.oom_kills > 0}>{count(memory.oom_kills)}</Alarm>,
+  );
+  add(
+    'Processes',
+    container.processes === null
+      ? null
+      : `${count(container.processes)}${container.threads === null ? '' : `, ${count(container.threads)} threads`}`,
+  );
   add('Image', container.image && <code>{container.image}</code>);
   add('Pod', container.pod && `${container.namespace}/${container.pod}`);
   add('Name', container.name && container.name !== container.title ? <code>{container.name}</code> : null);
@@ -184,7 +205,9 @@ function Graphs({ id, container }: { id: string; container: Container | null }) 
     return reason ? `${reason.what}: ${reason.why}` : otherwise;
   };
   const oomLines = single(oom, 'killed', { color: hue('red', scheme) });
-  const swapLines = single(swap, 'swap', { color: hue('orange', scheme) }).filter((one) => one.values.some((v) => (v ?? 0) > 0));
+  const swapLines = single(swap, 'swap', { color: hue('orange', scheme) }).filter((one) =>
+    one.values.some((v) => (v ?? 0) > 0),
+  );
   return (
     <div className={classes.grid}>
       <ChartPanel
@@ -222,7 +245,11 @@ function Graphs({ id, container }: { id: string; container: Container | null }) 
         filled
         asked={[throttled]}
         lines={single(throttled, 'throttled', { color: hue('red', scheme) })}
-        emptyWord={container && container.cpu.limit_cores === null ? 'no CPU limit is set, so nothing throttles it' : why('throttling', 'no CPU limit in this time')}
+        emptyWord={
+          container && container.cpu.limit_cores === null
+            ? 'no CPU limit is set, so nothing throttles it'
+            : why('throttling', 'no CPU limit in this time')
+        }
       />
       <ChartPanel
         title="Pressure"

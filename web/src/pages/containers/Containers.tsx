@@ -6,13 +6,13 @@ import { useCallback, useEffect, useMemo, useState } from 'react';
 import type { Container, Kind } from '../../api/vigil';
 import { hue } from '../../chart/palette';
 import * as query from '../../query/container';
-import { useContainers, useRange } from '../../shell/data';
-import { PageHead } from '../../shell/Layout';
-import { Word } from '../../shell/Word';
-import { useKeys } from '../../shell/keys';
-import { useScheme } from '../../shell/settings';
 import { useStatus } from '../../shell/connection';
+import { useContainers, useRange } from '../../shell/data';
+import { useKeys } from '../../shell/keys';
+import { PageHead } from '../../shell/Layout';
+import { useScheme } from '../../shell/settings';
 import { useTime } from '../../shell/time';
+import { Word } from '../../shell/Word';
 import classes from './Containers.module.css';
 import { COLUMNS, type RowContext } from './columns';
 import { GroupTable } from './GroupTable';
@@ -62,7 +62,10 @@ export function ContainersPage() {
     () => ({
       view,
       text: search.filter ?? '',
-      kinds: chosen.length === 0 ? null : new Set(KINDS.filter((one) => chosen.includes(one.word)).flatMap((one) => one.kinds)),
+      kinds:
+        chosen.length === 0
+          ? null
+          : new Set(KINDS.filter((one) => chosen.includes(one.word)).flatMap((one) => one.kinds)),
       ended: search.ended !== 'no',
       compare: comparison(sort),
       closed,
@@ -108,20 +111,24 @@ export function ContainersPage() {
           ]}
         />
         <div className={classes.kinds} role="group" aria-label="Kinds shown">
-          {KINDS.filter((one) => (counts.get(one.word) ?? 0) > 0 || chosen.includes(one.word)).map(({ word }) => (
-            <Button
-              key={word}
-              size="compact-xs"
-              variant={chosen.includes(word) ? 'filled' : 'default'}
-              aria-pressed={chosen.includes(word)}
-              onClick={() => {
-                const next = chosen.includes(word) ? chosen.filter((one) => one !== word) : [...chosen, word];
-                set({ kind: next.join(',') || undefined });
-              }}
-            >
-              {word} {counts.get(word) ?? 0}
-            </Button>
-          ))}
+          {KINDS.filter((one) => (counts.get(one.word) ?? 0) > 0 || chosen.includes(one.word)).map(
+            ({ word }) => (
+              <Button
+                key={word}
+                size="compact-xs"
+                variant={chosen.includes(word) ? 'filled' : 'default'}
+                aria-pressed={chosen.includes(word)}
+                onClick={() => {
+                  const next = chosen.includes(word)
+                    ? chosen.filter((one) => one !== word)
+                    : [...chosen, word];
+                  set({ kind: next.join(',') || undefined });
+                }}
+              >
+                {word} {counts.get(word) ?? 0}
+              </Button>
+            ),
+          )}
           {ended > 0 && (
             <Button
               size="compact-xs"
@@ -151,19 +158,35 @@ export function ContainersPage() {
           }
         />
       ) : (
-        <Nothing error={error?.message ?? null} all={data?.containers.length ?? null} why={status?.collectors.find((one) => one.job === 'cadvisor' && one.error)?.error ?? null} onClear={() => set({ filter: undefined, kind: undefined, ended: undefined })} />
+        <Nothing
+          error={error?.message ?? null}
+          all={data?.containers.length ?? null}
+          why={status?.collectors.find((one) => one.job === 'cadvisor' && one.error)?.error ?? null}
+          onClear={() => set({ filter: undefined, kind: undefined, ended: undefined })}
+        />
       )}
     </>
   );
 }
 
-function Nothing(props: { error: string | null; all: number | null; why: string | null; onClear: () => void }) {
-  if (props.error) return <Word title="The list could not be read" tone="bad">{props.error}</Word>;
+function Nothing(props: {
+  error: string | null;
+  all: number | null;
+  why: string | null;
+  onClear: () => void;
+}) {
+  if (props.error)
+    return (
+      <Word title="The list could not be read" tone="bad">
+        {props.error}
+      </Word>
+    );
   if (props.all === null) return <Word title="Waiting for the first answer" />;
   if (props.all === 0) {
     return (
       <Word title="No control group is measured here" tone="warn">
-        {props.why ?? 'The kernel shows no control groups to this process, or the first round is not over yet. The page Status says what is collected.'}
+        {props.why ??
+          'The kernel shows no control groups to this process, or the first round is not over yet. The page Status says what is collected.'}
       </Word>
     );
   }
@@ -204,7 +227,11 @@ function Filter({ text, onChange }: { text: string; onChange: (text: string) => 
           document.querySelector<HTMLElement>('[data-row]')?.focus();
         }
       }}
-      rightSection={value !== '' ? <CloseButton size="xs" aria-label="Clear the filter" onClick={() => setValue('')} /> : undefined}
+      rightSection={
+        value !== '' ? (
+          <CloseButton size="xs" aria-label="Clear the filter" onClick={() => setValue('')} />
+        ) : undefined
+      }
     />
   );
 }
@@ -213,12 +240,16 @@ function comparison(sort: string): (a: Container, b: Container) => number {
   const descending = sort.startsWith('-');
   const key = descending ? sort.slice(1) : sort;
   const column = COLUMNS.find((one) => one.key === key);
-  const byTitle = (a: Container, b: Container) => a.title.localeCompare(b.title, 'en', { numeric: true }) || (a.id < b.id ? -1 : 1);
+  const byTitle = (a: Container, b: Container) =>
+    a.title.localeCompare(b.title, 'en', { numeric: true }) || (a.id < b.id ? -1 : 1);
   if (!column) return descending ? (a, b) => byTitle(b, a) : byTitle;
-  return (a, b) => byNumber(column.sort(a) as number | null, column.sort(b) as number | null, descending) || byTitle(a, b);
+  return (a, b) =>
+    byNumber(column.sort(a) as number | null, column.sort(b) as number | null, descending) || byTitle(a, b);
 }
 
-function columnsById(frame: { series: { labels: Record<string, string>; values: (number | null)[] }[] } | null) {
+function columnsById(
+  frame: { series: { labels: Record<string, string>; values: (number | null)[] }[] } | null,
+) {
   return new Map((frame?.series ?? []).map((one) => [one.labels.id ?? '', one.values]));
 }
 

@@ -105,7 +105,12 @@ export function GroupTable({ rows, columns, context, tree, sort, onSort, onToggl
   const shown = rows.slice(from, range.to);
   return (
     <div className={classes.scroll}>
-      <table className={classes.table} role={tree ? 'treegrid' : 'grid'} aria-label="Control groups" aria-rowcount={rows.length + 1}>
+      <table
+        className={classes.table}
+        role={tree ? 'treegrid' : 'grid'}
+        aria-label="Control groups"
+        aria-rowcount={rows.length + 1}
+      >
         <colgroup>
           <col className={classes.nameColumn} />
           {columns.map((column) => (
@@ -114,7 +119,7 @@ export function GroupTable({ rows, columns, context, tree, sort, onSort, onToggl
         </colgroup>
         <Head columns={columns} sort={sort} onSort={onSort} />
         <tbody ref={body} onKeyDown={onKeyDown}>
-          {from > 0 && <tr aria-hidden="true" style={{ height: from * ROW }} />}
+          {from > 0 && <Spacer columns={columns.length + 1} height={from * ROW} />}
           {shown.map((row, i) => (
             <GroupRow
               key={row.container.id}
@@ -129,14 +134,33 @@ export function GroupTable({ rows, columns, context, tree, sort, onSort, onToggl
               onToggle={onToggle}
             />
           ))}
-          {range.to < rows.length && <tr aria-hidden="true" style={{ height: (rows.length - range.to) * ROW }} />}
+          {range.to < rows.length && (
+            <Spacer columns={columns.length + 1} height={(rows.length - range.to) * ROW} />
+          )}
         </tbody>
       </table>
     </div>
   );
 }
 
-function Head({ columns, sort, onSort }: { columns: Column[]; sort: string; onSort: (sort: string) => void }) {
+/** Stands for the rows that are out of sight. */
+function Spacer({ columns, height }: { columns: number; height: number }) {
+  return (
+    <tr>
+      <td colSpan={columns} className={classes.spacer} style={{ height }} />
+    </tr>
+  );
+}
+
+function Head({
+  columns,
+  sort,
+  onSort,
+}: {
+  columns: Column[];
+  sort: string;
+  onSort: (sort: string) => void;
+}) {
   const descending = sort.startsWith('-');
   const key = descending ? sort.slice(1) : sort;
   const order = (column: string) => (key === column ? (descending ? 'descending' : 'ascending') : undefined);
@@ -152,7 +176,13 @@ function Head({ columns, sort, onSort }: { columns: Column[]; sort: string; onSo
           </button>
         </th>
         {columns.map((column) => (
-          <th key={column.key} scope="col" aria-sort={order(column.key)} data-numeric={column.numeric || undefined} title={column.means}>
+          <th
+            key={column.key}
+            scope="col"
+            aria-sort={order(column.key)}
+            data-numeric={column.numeric || undefined}
+            title={column.means}
+          >
             {column.head === '' ? (
               <span className="visually-hidden">{column.means}</span>
             ) : (
@@ -195,8 +225,12 @@ const GroupRow = memo(function GroupRow(props: RowProps) {
         if (!(event.target as HTMLElement).closest('button')) onOpen(container.id);
       }}
     >
-      <td role="gridcell">
-        <span className={classes.name} style={{ paddingLeft: tree ? (row.level - 1) * 18 : 0 }} title={container.id}>
+      <td>
+        <span
+          className={classes.name}
+          style={{ paddingLeft: tree ? (row.level - 1) * 18 : 0 }}
+          title={container.id}
+        >
           {tree &&
             (row.children > 0 ? (
               <button
@@ -218,7 +252,7 @@ const GroupRow = memo(function GroupRow(props: RowProps) {
         </span>
       </td>
       {columns.map((column) => (
-        <td key={column.key} role="gridcell" data-numeric={column.numeric || undefined}>
+        <td key={column.key} data-numeric={column.numeric || undefined}>
           {column.cell(container, context)}
         </td>
       ))}

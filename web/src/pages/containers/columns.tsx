@@ -37,7 +37,12 @@ function unknown(container: Container, what: string): ReactNode {
   );
 }
 
-function number(container: Container, what: string, value: number | null | undefined, text: (v: number) => string): ReactNode {
+function number(
+  container: Container,
+  what: string,
+  value: number | null | undefined,
+  text: (v: number) => string,
+): ReactNode {
   if (value === null || value === undefined) return unknown(container, what);
   return <span className={value === 0 ? classes.zero : undefined}>{text(value)}</span>;
 }
@@ -51,11 +56,17 @@ function limited(
   text: (v: number | null) => string,
 ): ReactNode {
   if (value === null) return unknown(container, what);
-  if (limit === null || limit <= 0) return <span className={classes.limited}>{text(value)}</span>;
+  if (limit === null || limit <= 0) {
+    return (
+      <span className={classes.limited}>
+        <span>{text(value)}</span>
+      </span>
+    );
+  }
   const ratio = value / limit;
   return (
     <span className={classes.limited} title={`${text(value)} of ${text(limit)}`}>
-      {text(value)}
+      <span>{text(value)}</span>
       <small>{percent(ratio)}</small>
       <Meter ratio={ratio} label={`${percent(ratio)} of the limit of ${text(limit)}`} />
     </span>
@@ -65,7 +76,13 @@ function limited(
 const history = (which: 'cpu' | 'memory', name: string) => (container: Container, context: RowContext) => {
   const values = context[which].get(container.id);
   return values ? (
-    <Sparkline values={values} width={88} height={20} color={context.colors[which]} label={`${name} of ${container.title}`} />
+    <Sparkline
+      values={values}
+      width={88}
+      height={20}
+      color={context.colors[which]}
+      label={`${name} of ${container.title}`}
+    />
   ) : null;
 };
 
@@ -97,9 +114,7 @@ export const COLUMNS: Column[] = [
     sort: (one) => one.cpu.throttled_ratio,
     cell: (one) =>
       one.cpu.throttled_ratio === null && one.cpu.limit_cores === null ? (
-        <span className={classes.none} title="no CPU limit">
-          no limit
-        </span>
+        <span className="visually-hidden">no CPU limit</span>
       ) : (
         <span data-alarm={(one.cpu.throttled_ratio ?? 0) > 0.25 || undefined} className={classes.alarm}>
           {number(one, 'throttling', one.cpu.throttled_ratio, percent)}
@@ -190,6 +205,11 @@ export const COLUMNS: Column[] = [
     numeric: true,
     sort: (one) => (one.started_ms === null ? null : -one.started_ms),
     cell: (one, { nowMs }) =>
-      number(one, 'start', one.started_ms === null ? null : ((one.ended_ms ?? nowMs) - one.started_ms) / 1000, age),
+      number(
+        one,
+        'start',
+        one.started_ms === null ? null : ((one.ended_ms ?? nowMs) - one.started_ms) / 1000,
+        age,
+      ),
   },
 ];

@@ -74,12 +74,18 @@ export function rowsOf(containers: Container[], choice: Choice): Row[] {
       (choice.ended || one.ended_ms === null),
   );
   if (choice.view === 'flat') {
-    return [...wanted].sort(choice.compare).map((container) => ({ container, level: 1, children: 0, open: false }));
+    return [...wanted]
+      .sort(choice.compare)
+      .map((container) => ({ container, level: 1, children: 0, open: false }));
   }
   const byId = new Map(containers.map((one) => [one.id, one]));
   const shown = new Set<string>();
   for (const one of wanted) {
-    for (let at: Container | undefined = one; at && !shown.has(at.id); at = at.parent === null ? undefined : byId.get(at.parent)) {
+    for (
+      let at: Container | undefined = one;
+      at && !shown.has(at.id);
+      at = at.parent === null ? undefined : byId.get(at.parent)
+    ) {
       shown.add(at.id);
     }
   }

@@ -17,7 +17,8 @@ export function AnswerTable({ answer, waiting }: { answer: InstantAnswer | null;
   const [sort, setSort] = useState<'none' | 'down' | 'up'>('none');
   const [all, setAll] = useState(false);
   const rows = useMemo(() => sorted(answer?.rows ?? [], sort), [answer, sort]);
-  if (!answer) return <div className={classes.blank}>{waiting ? <span role="status">asking…</span> : null}</div>;
+  if (!answer)
+    return <div className={classes.blank}>{waiting ? <span role="status">asking…</span> : null}</div>;
   if (rows.length === 0) {
     return <p className={classes.nothing}>The query has no answer at the end of this range.</p>;
   }
@@ -32,7 +33,10 @@ export function AnswerTable({ answer, waiting }: { answer: InstantAnswer | null;
         <thead>
           <tr>
             <th scope="col">{answer.type === 'vector' || answer.type === 'matrix' ? 'Series' : 'Result'}</th>
-            <th scope="col" aria-sort={sort === 'none' ? undefined : sort === 'down' ? 'descending' : 'ascending'}>
+            <th
+              scope="col"
+              aria-sort={sort === 'none' ? undefined : sort === 'down' ? 'descending' : 'ascending'}
+            >
               <button type="button" onClick={() => setSort(sort === 'down' ? 'up' : 'down')}>
                 Value{sort === 'down' ? ' ↓' : sort === 'up' ? ' ↑' : ''}
               </button>

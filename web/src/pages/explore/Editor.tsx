@@ -1,6 +1,11 @@
 /** The PromQL editor: CodeMirror with Prometheus's own language support. Loaded only where it is used. */
 
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from '@codemirror/autocomplete';
+import {
+  autocompletion,
+  closeBrackets,
+  closeBracketsKeymap,
+  completionKeymap,
+} from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap, insertNewlineAndIndent } from '@codemirror/commands';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { lintKeymap } from '@codemirror/lint';
@@ -34,7 +39,10 @@ const look = EditorView.theme({
   '&.cm-focused .cm-selectionBackground, .cm-selectionBackground': {
     background: 'color-mix(in srgb, var(--kv-accent) 24%, transparent) !important',
   },
-  '.cm-matchingBracket': { background: 'var(--kv-accent-soft) !important', outline: '1px solid var(--kv-accent)' },
+  '.cm-matchingBracket': {
+    background: 'var(--kv-accent-soft) !important',
+    outline: '1px solid var(--kv-accent)',
+  },
   '.cm-tooltip': {
     background: 'var(--kv-raised)',
     color: 'var(--kv-text)',
@@ -42,7 +50,11 @@ const look = EditorView.theme({
     borderRadius: '6px',
     boxShadow: 'var(--kv-shadow)',
   },
-  '.cm-tooltip.cm-tooltip-autocomplete > ul': { fontFamily: 'var(--kv-mono)', fontSize: '12.5px', maxHeight: '320px' },
+  '.cm-tooltip.cm-tooltip-autocomplete > ul': {
+    fontFamily: 'var(--kv-mono)',
+    fontSize: '12.5px',
+    maxHeight: '320px',
+  },
   '.cm-tooltip.cm-tooltip-autocomplete > ul > li': { padding: '2px 10px' },
   '.cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]': {
     background: 'var(--kv-accent-soft)',
@@ -71,7 +83,10 @@ export default function Editor(props: EditorProps) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: made once; later values come in below
   useEffect(() => {
     if (!host.current) return;
-    const language = new PromQLExtension().setComplete({ remote: { url: '', httpMethod: 'POST' }, maxMetricsMetadata: 2000 });
+    const language = new PromQLExtension().setComplete({
+      remote: { url: '', httpMethod: 'POST' },
+      maxMetricsMetadata: 2000,
+    });
     const made = new EditorView({
       parent: host.current,
       state: EditorState.create({
@@ -88,7 +103,11 @@ export default function Editor(props: EditorProps) {
           EditorView.lineWrapping,
           new Compartment().of(language.asExtension()),
           placeholder('A PromQL query, such as rate(node_cpu_seconds_total[1m])'),
-          EditorView.contentAttributes.of({ 'aria-label': props.label, 'data-find': '', spellcheck: 'false' }),
+          EditorView.contentAttributes.of({
+            'aria-label': props.label,
+            'data-find': '',
+            spellcheck: 'false',
+          }),
           keymap.of([...completionKeymap, ...closeBracketsKeymap, ...historyKeymap, ...lintKeymap]),
           Prec.high(
             keymap.of([

@@ -3,8 +3,8 @@
 import { Button, TextInput } from '@mantine/core';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import { PageHead } from '../../shell/Layout';
 import { Plus } from '../../shell/icons';
+import { PageHead } from '../../shell/Layout';
 import { useTime } from '../../shell/time';
 import { formatDuration, parseDuration, rangeSeconds } from '../../time/range';
 import classes from './Explore.module.css';
@@ -39,7 +39,10 @@ export function ExplorePage() {
     void navigate({
       to: '.',
       replace: true,
-      search: (old: Record<string, unknown>) => ({ ...panelsToSearch(panelsFromSearch(old), old), range: old.range ?? foreign }),
+      search: (old: Record<string, unknown>) => ({
+        ...panelsToSearch(panelsFromSearch(old), old),
+        range: old.range ?? foreign,
+      }),
     } as never);
   }, [foreign, navigate]);
 
@@ -49,7 +52,7 @@ export function ExplorePage() {
 
   return (
     <>
-      <PageHead title="Explore">
+      <PageHead title="Explore" step={false}>
         <StepField
           text={typeof search.step === 'string' ? search.step : ''}
           used={step}
@@ -76,7 +79,11 @@ export function ExplorePage() {
             }}
             onRemove={() => {
               ids.remove(i);
-              setPanels(panels.length === 1 ? [{ expr: '', tab: 'graph', mode: 'lines' }] : panels.filter((_, k) => k !== i));
+              setPanels(
+                panels.length === 1
+                  ? [{ expr: '', tab: 'graph', mode: 'lines' }]
+                  : panels.filter((_, k) => k !== i),
+              );
             }}
             onDuplicate={() => {
               ids.insert(i + 1);
@@ -98,7 +105,11 @@ export function ExplorePage() {
 }
 
 /** Names for the panels that stay when one before them is removed, so that no editor gets another's text. */
-function usePanelIds(count: number): { list: number[]; remove: (at: number) => void; insert: (at: number) => void } {
+function usePanelIds(count: number): {
+  list: number[];
+  remove: (at: number) => void;
+  insert: (at: number) => void;
+} {
   const ids = useRef<number[]>([]);
   const next = useRef(0);
   while (ids.current.length < count) ids.current.push(next.current++);
@@ -140,7 +151,9 @@ function StepField(props: { text: string; used: number; raised: boolean; onChang
         onBlur={apply}
       />
       {bad && <span role="alert">a duration such as 15s or 5m</span>}
-      {props.raised && <span role="status">raised to {formatDuration(props.used)}: at most 11,000 points</span>}
+      {props.raised && (
+        <span role="status">raised to {formatDuration(props.used)}: at most 11,000 points</span>
+      )}
     </form>
   );
 }

@@ -17,7 +17,12 @@ import { guessUnit } from './unit';
 const DRAWN = 100;
 const MOST = 2000;
 
-export function Graph(props: { frame: Frame | null; mode: 'lines' | 'stacked'; title: string; waiting: boolean }) {
+export function Graph(props: {
+  frame: Frame | null;
+  mode: 'lines' | 'stacked';
+  title: string;
+  waiting: boolean;
+}) {
   const { frame, mode, title } = props;
   const time = useTime();
   const scheme = useScheme();
@@ -66,7 +71,11 @@ export function Graph(props: { frame: Frame | null; mode: 'lines' | 'stacked'; t
           </Button>
         </p>
       )}
-      {frame.histograms > 0 && <p className={classes.cap}>{frame.histograms} native histograms are left out: the table shows them.</p>}
+      {frame.histograms > 0 && (
+        <p className={classes.cap}>
+          {frame.histograms} native histograms are left out: the table shows them.
+        </p>
+      )}
       <Legend
         lines={lines}
         labels={labels}
@@ -80,10 +89,16 @@ export function Graph(props: { frame: Frame | null; mode: 'lines' | 'stacked'; t
 }
 
 /** Series as lines; where there are more than are drawn, those with the largest values. */
-function linesOf(frame: Frame | null, cap: number, scheme: 'light' | 'dark'): { lines: Line[]; labels: Labels[] } {
+function linesOf(
+  frame: Frame | null,
+  cap: number,
+  scheme: 'light' | 'dark',
+): { lines: Line[]; labels: Labels[] } {
   let series = frame?.series ?? [];
   if (series.length > cap) {
-    const peak = new Map(series.map((one) => [one, Math.max(...one.values.map((value) => Math.abs(value ?? 0)))]));
+    const peak = new Map(
+      series.map((one) => [one, Math.max(...one.values.map((value) => Math.abs(value ?? 0)))]),
+    );
     series = [...series].sort((a, b) => (peak.get(b) ?? 0) - (peak.get(a) ?? 0)).slice(0, cap);
   }
   const lines = series.map((one, i) => {
@@ -93,7 +108,12 @@ function linesOf(frame: Frame | null, cap: number, scheme: 'light' | 'dark'): { 
   return { lines, labels: series.map((one) => one.labels) };
 }
 
-function toggled(hidden: ReadonlySet<string>, lines: Line[], key: string, alone: boolean): ReadonlySet<string> {
+function toggled(
+  hidden: ReadonlySet<string>,
+  lines: Line[],
+  key: string,
+  alone: boolean,
+): ReadonlySet<string> {
   if (alone) {
     const others = lines.filter((line) => line.key !== key).map((line) => line.key);
     const isAlone = !hidden.has(key) && others.every((other) => hidden.has(other));
@@ -118,13 +138,23 @@ function Legend(props: {
     <div className={classes.legend}>
       {common.size > 0 && lines.length > 1 && (
         <p className={classes.common}>
-          all: <code>{[...common].map(([key, value]) => (key === '__name__' ? value : `${key}="${value}"`)).join(' ')}</code>
+          all:{' '}
+          <code>
+            {[...common].map(([key, value]) => (key === '__name__' ? value : `${key}="${value}"`)).join(' ')}
+          </code>
         </p>
       )}
       <table>
         <thead>
           <tr>
-            <th scope="col">Series {hidden.size > 0 && <button type="button" onClick={props.onAll}>show all</button>}</th>
+            <th scope="col">
+              Series{' '}
+              {hidden.size > 0 && (
+                <button type="button" onClick={props.onAll}>
+                  show all
+                </button>
+              )}
+            </th>
             <th scope="col">last</th>
             <th scope="col">least</th>
             <th scope="col">mean</th>
@@ -145,7 +175,10 @@ function Legend(props: {
                     onClick={(event: MouseEvent) => props.onToggle(line.key, event.ctrlKey || event.metaKey)}
                   >
                     <i style={{ color: line.color, borderTopStyle: line.dash ? 'dashed' : 'solid' }} />
-                    <SeriesLabel labels={props.labels[i] ?? {}} without={lines.length > 1 ? common : new Map()} />
+                    <SeriesLabel
+                      labels={props.labels[i] ?? {}}
+                      without={lines.length > 1 ? common : new Map()}
+                    />
                   </button>
                 </td>
                 <td>{s ? format(s.last, unit) : ''}</td>

@@ -44,7 +44,13 @@ export function QueryPanel(props: {
       <div className={classes.query}>
         <div className={classes.editor} data-error={answer.error?.kind === 'query' || undefined}>
           <Suspense fallback={<pre className={classes.fallback}>{draft || ' '}</pre>}>
-            <Editor value={draft} label={label} autoFocus={props.only && state.expr === ''} onChange={setDraft} onRun={run} />
+            <Editor
+              value={draft}
+              label={label}
+              autoFocus={props.only && state.expr === ''}
+              onChange={setDraft}
+              onRun={run}
+            />
           </Suspense>
         </div>
         <Button size="sm" onClick={run} loading={answer.fetching && answer.slow}>
@@ -74,13 +80,30 @@ export function QueryPanel(props: {
             ]}
           />
         )}
-        <Figures stats={answer.stats} series={answer.series} step={state.tab === 'graph' ? step : null} fetching={answer.fetching} />
+        <Figures
+          stats={answer.stats}
+          series={answer.series}
+          step={state.tab === 'graph' ? step : null}
+          fetching={answer.fetching}
+        />
         <span className={classes.actions}>
           <HistoryMenu onChoose={(expr) => onChange({ ...state, expr })} />
-          <ActionIcon variant="subtle" color="gray" aria-label="Duplicate this panel" title="Duplicate this panel" onClick={props.onDuplicate}>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label="Duplicate this panel"
+            title="Duplicate this panel"
+            onClick={props.onDuplicate}
+          >
             <Copy />
           </ActionIcon>
-          <ActionIcon variant="subtle" color="gray" aria-label="Remove this panel" title="Remove this panel" onClick={props.onRemove}>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label="Remove this panel"
+            title="Remove this panel"
+            onClick={props.onRemove}
+          >
             <Cross />
           </ActionIcon>
         </span>
@@ -90,7 +113,9 @@ export function QueryPanel(props: {
       {answer.error ? (
         <Failure error={answer.error} expr={state.expr} />
       ) : state.expr === '' ? (
-        <p className={classes.nothing}>Write a query and press Enter. Ctrl-Space completes names and labels.</p>
+        <p className={classes.nothing}>
+          Write a query and press Enter. Ctrl-Space completes names and labels.
+        </p>
       ) : state.tab === 'graph' ? (
         <Graph frame={answer.graph} mode={state.mode} title={state.expr} waiting={answer.fetching} />
       ) : (
@@ -108,7 +133,12 @@ function useAnswer(state: PanelState, step: number) {
   const ready = connection.state === 'ready' && state.expr.trim() !== '';
   const newest = useRef(window);
   newest.current = window;
-  const options = { placeholderData: keepPreviousData, staleTime: Number.POSITIVE_INFINITY, gcTime: 120_000, retry: false };
+  const options = {
+    placeholderData: keepPreviousData,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 120_000,
+    retry: false,
+  };
   const graph = useQuery({
     queryKey: ['graph', state.expr, place, step],
     queryFn: ({ signal }) => queryRange(state.expr, newest.current, { signal, stats: true }),
@@ -151,7 +181,13 @@ function useAnswer(state: PanelState, step: number) {
     table: table.data ?? null,
     error,
     stats: ready ? stats : null,
-    series: !ready ? null : state.tab === 'graph' ? (graph.data ? graph.data.series.length + graph.data.histograms : null) : (table.data?.rows.length ?? null),
+    series: !ready
+      ? null
+      : state.tab === 'graph'
+        ? graph.data
+          ? graph.data.series.length + graph.data.histograms
+          : null
+        : (table.data?.rows.length ?? null),
     warnings: ready ? (query.data?.warnings ?? []) : [],
     infos: ready ? (query.data?.infos ?? []) : [],
     fetching: query.isFetching,
@@ -161,7 +197,12 @@ function useAnswer(state: PanelState, step: number) {
 }
 
 /** What the query cost. */
-function Figures(props: { stats: QueryStats | null; series: number | null; step: number | null; fetching: boolean }) {
+function Figures(props: {
+  stats: QueryStats | null;
+  series: number | null;
+  step: number | null;
+  fetching: boolean;
+}) {
   const { stats, series } = props;
   if (series === null) return <span className={classes.figures} />;
   const words = [
@@ -180,7 +221,13 @@ function Figures(props: { stats: QueryStats | null; series: number | null; step:
 function HistoryMenu({ onChoose }: { onChoose: (expr: string) => void }) {
   const [list, setList] = useState<string[]>([]);
   return (
-    <Menu position="bottom-end" width={520} onOpen={() => setList(queryHistory())} withinPortal={false} shadow="md">
+    <Menu
+      position="bottom-end"
+      width={520}
+      onOpen={() => setList(queryHistory())}
+      withinPortal={false}
+      shadow="md"
+    >
       <Menu.Target>
         <ActionIcon variant="subtle" color="gray" aria-label="Queries run before" title="Queries run before">
           <Clock />

@@ -32,7 +32,10 @@ export function panelsFromSearch(search: Record<string, unknown>): PanelState[] 
 }
 
 /** The search with these panels and without any others. */
-export function panelsToSearch(panels: PanelState[], search: Record<string, unknown>): Record<string, unknown> {
+export function panelsToSearch(
+  panels: PanelState[],
+  search: Record<string, unknown>,
+): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(search)) {
     if (!/^g\d+\./.test(key)) out[key] = value;
@@ -56,7 +59,10 @@ export function rangeOfPrometheusLink(search: Record<string, unknown>): Record<s
 }
 
 /** The line of the query in which an error stands, and a caret below the place. */
-export function pointAt(expr: string, position: { line: number; column: number }): { line: string; caret: string } | null {
+export function pointAt(
+  expr: string,
+  position: { line: number; column: number },
+): { line: string; caret: string } | null {
   const line = expr.split('\n')[position.line - 1];
   if (line === undefined) return null;
   return { line, caret: `${' '.repeat(Math.max(0, Math.min(line.length, position.column - 1)))}^` };

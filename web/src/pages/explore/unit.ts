@@ -7,7 +7,11 @@ export function guessUnit(expr: string): Unit {
   const names = [...expr.matchAll(/[a-zA-Z_:][a-zA-Z0-9_:]*(?=\s*[{[]|\s*[),]|\s*$)/g)]
     .map(([name]) => name)
     .filter((name) => name.includes('_'));
-  if (names.length === 0 || /[-+*/^%](?![^{]*})/.test(expr.replace(/"[^"]*"/g, '""')) || /\b(count|absent|changes|resets|group)\b/.test(expr)) {
+  if (
+    names.length === 0 ||
+    /[-+*/^%](?![^{]*})/.test(expr.replace(/"[^"]*"/g, '""')) ||
+    /\b(count|absent|changes|resets|group)\b/.test(expr)
+  ) {
     return 'none';
   }
   const units = new Set(names.map((name) => unitOf(name)));
@@ -16,7 +20,8 @@ export function guessUnit(expr: string): Unit {
   const rate = /\b(rate|irate)\s*\(/.test(expr);
   if (unit === 'bytes') return rate ? 'bytes/s' : 'bytes';
   // Seconds a second are a share; of CPU time they are cores.
-  if (unit === 'seconds') return rate ? (names.every((name) => name.includes('cpu')) ? 'cores' : 'ratio') : 'seconds';
+  if (unit === 'seconds')
+    return rate ? (names.every((name) => name.includes('cpu')) ? 'cores' : 'ratio') : 'seconds';
   return unit ?? 'none';
 }
 

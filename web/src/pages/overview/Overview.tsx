@@ -6,11 +6,11 @@ import { hue } from '../../chart/palette';
 import { lastValue } from '../../chart/stack';
 import { age, bytes, percent } from '../../format/units';
 import * as query from '../../query/node';
+import { useStatus } from '../../shell/connection';
 import { useRange } from '../../shell/data';
 import { PageHead } from '../../shell/Layout';
 import { Meter } from '../../shell/Meter';
 import { Notices } from '../../shell/Notices';
-import { useStatus } from '../../shell/connection';
 import { useScheme } from '../../shell/settings';
 import { useTime } from '../../shell/time';
 import { whyMissing } from '../../shell/why';
@@ -43,7 +43,7 @@ export function Overview() {
     const lines = cpuLines(cpu.frame, scheme);
     if (lines.length === 0 || count === null) return lines;
     const values = (lines[0]?.values ?? []).map(() => count);
-    return [...lines, { key: 'cores', label: `all ${count} cores`, values, limit: true, color: hue('gray', scheme) }];
+    return [...lines, { key: 'cores', label: 'all cores', values, limit: true, color: hue('gray', scheme) }];
   }, [cpu.frame, scheme, count]);
   const memoryParts = useMemo(() => memoryLines(memory.frame, scheme), [memory.frame, scheme]);
   const loadParts = useMemo(
@@ -65,8 +65,14 @@ export function Overview() {
     ],
     [pressures.cpu, pressures.memory, pressures.io, scheme],
   );
-  const diskParts = useMemo(() => [...single(disk.read, 'read'), ...single(disk.written, 'written')], [disk.read, disk.written]);
-  const netParts = useMemo(() => [...single(net.in, 'received'), ...single(net.out, 'sent')], [net.in, net.out]);
+  const diskParts = useMemo(
+    () => [...single(disk.read, 'read'), ...single(disk.written, 'written')],
+    [disk.read, disk.written],
+  );
+  const netParts = useMemo(
+    () => [...single(net.in, 'received'), ...single(net.out, 'sent')],
+    [net.in, net.out],
+  );
   const mounts = useMemo(() => filesystems(space.frame), [space.frame]);
 
   return (
@@ -121,7 +127,9 @@ export function Overview() {
           unit="bytes/s"
           filled
           asked={[disk.read, disk.written]}
-          emptyWord={whyMissing(status, 'node', 'diskstats') ?? 'no disk that is not a part or a layer of another'}
+          emptyWord={
+            whyMissing(status, 'node', 'diskstats') ?? 'no disk that is not a part or a layer of another'
+          }
         />
         <ChartPanel
           className={classes.third}
@@ -146,14 +154,16 @@ export function Overview() {
           title="Load"
           note="tasks that run or wait, mean over"
           lines={loadParts}
-          unit="none"
+          unit="number"
           asked={[load]}
           emptyWord={whyMissing(status, 'node', 'loadavg') ?? undefined}
         />
         <Panel title="Filesystems" className={classes.rest}>
           {mounts.length === 0 ? (
             <p className={classes.none}>
-              {space.waiting ? 'waiting for the first answer' : (whyMissing(status, 'node', 'filesystem') ?? 'no filesystem that keeps data')}
+              {space.waiting
+                ? 'waiting for the first answer'
+                : (whyMissing(status, 'node', 'filesystem') ?? 'no filesystem that keeps data')}
             </p>
           ) : (
             <ul className={classes.mounts}>
@@ -176,4 +186,3 @@ export function Overview() {
     </>
   );
 }
-

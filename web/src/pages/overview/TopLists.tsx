@@ -46,7 +46,13 @@ export function TopLists(props: { resource: query.Resource; className?: string; 
       action={
         <Link
           to="/containers"
-          search={((old: Record<string, unknown>) => ({ ...shared(old), sort: `-${resource}`, view: 'flat' })) as never}
+          search={
+            ((old: Record<string, unknown>) => ({
+              ...shared(old),
+              sort: `-${resource}`,
+              view: 'flat',
+            })) as never
+          }
           className={classes.all}
         >
           all
@@ -55,16 +61,32 @@ export function TopLists(props: { resource: query.Resource; className?: string; 
     >
       {entries.length === 0 ? (
         <p className={classes.none}>
-          {error ? error.message : data ? 'no container or service is measured here; Status says why' : 'waiting for the first answer'}
+          {error
+            ? error.message
+            : data
+              ? 'no container or service is measured here; Status says why'
+              : 'waiting for the first answer'}
         </p>
       ) : (
         <ol className={classes.list}>
           {entries.map(({ container, value, history: values }) => (
             <li key={container.id}>
-              <Link to={containerPath(container.id) as never} search={shared as never} className={classes.name} title={container.id}>
+              <Link
+                to={containerPath(container.id) as never}
+                search={shared as never}
+                className={classes.name}
+                title={container.id}
+              >
                 {container.title}
               </Link>
-              <Sparkline values={values} max={top} color={color} width={84} height={20} label={`${name} of ${container.title}`} />
+              <Sparkline
+                values={values}
+                max={top}
+                color={color}
+                width={84}
+                height={20}
+                label={`${name} of ${container.title}`}
+              />
               <span className={classes.value}>{resource === 'cpu' ? cores(value) : bytes(value)}</span>
               <span className={classes.share}>{limit ? percent(value / limit) : ''}</span>
             </li>
@@ -75,7 +97,12 @@ export function TopLists(props: { resource: query.Resource; className?: string; 
   );
 }
 
-function topOf(all: Container[], columns: Map<string, Column>, resource: query.Resource, past: boolean): Entry[] {
+function topOf(
+  all: Container[],
+  columns: Map<string, Column>,
+  resource: query.Resource,
+  past: boolean,
+): Entry[] {
   const entries: Entry[] = [];
   for (const container of all) {
     const history = columns.get(container.id) ?? [];

@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 import type { Frame } from '../../api/prometheus';
 import type { Line } from '../../chart/Chart';
 import { type Column, lastValue } from '../../chart/stack';
-import { bytes, bytesPerSecond, cores, percent, plain, UNKNOWN } from '../../format/units';
+import { bytes, bytesPerSecond, cores, format, percent, UNKNOWN } from '../../format/units';
 import { Meter } from '../../shell/Meter';
 import type { Window } from '../../time/range';
 import { memoryField } from './breakdown';
@@ -29,7 +29,8 @@ export function Vitals(props: {
   const swapTotal = lastValue(memoryField(props.memory, 'SwapTotal') ?? [], RECENT);
   const swapFree = lastValue(memoryField(props.memory, 'SwapFree') ?? [], RECENT);
   const taken = total !== null && available !== null ? total - available : null;
-  const of = (lines: Line[], key: string) => lastValue(lines.find((one) => one.key === key)?.values ?? [], RECENT);
+  const of = (lines: Line[], key: string) =>
+    lastValue(lines.find((one) => one.key === key)?.values ?? [], RECENT);
   const cpuRatio = used !== null && props.cores ? used / props.cores : null;
   const memoryRatio = taken !== null && total ? taken / total : null;
   const swap = swapTotal !== null && swapFree !== null && swapTotal > 0 ? swapTotal - swapFree : null;
@@ -42,8 +43,9 @@ export function Vitals(props: {
         {taken === null ? 'no sample yet' : `${bytes(taken)} of ${bytes(total)}`}
         {swap !== null && `, swap ${bytes(swap)}`}
       </Vital>
-      <Vital name="Load" value={plain(round(of(props.load, 'node_load1')))}>
-        {plain(round(of(props.load, 'node_load5')))} · {plain(round(of(props.load, 'node_load15')))} in 5 · 15 min
+      <Vital name="Load" value={format(of(props.load, 'node_load1'), 'number')}>
+        {format(of(props.load, 'node_load5'), 'number')} · {format(of(props.load, 'node_load15'), 'number')}{' '}
+        in 5 · 15 min
       </Vital>
       <Vital name="Pressure" value={pressureWord(props.pressure)}>
         {props.pressure.length === 0
@@ -58,10 +60,6 @@ export function Vitals(props: {
       </Vital>
     </dl>
   );
-}
-
-function round(value: number | null): number | null {
-  return value === null ? null : Math.round(value * 100) / 100;
 }
 
 function sum(a: number | null, b: number | null): number | null {

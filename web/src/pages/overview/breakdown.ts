@@ -64,7 +64,9 @@ export function memoryField(frame: Frame | null, field: string): Column | null {
  * cache), and cache that can be given back. Together with what is free they are the whole.
  */
 export function memoryLines(frame: Frame | null, scheme: Scheme): Line[] {
-  const fields = ['MemTotal', 'MemFree', 'Buffers', 'Cached', 'SReclaimable', 'Shmem'].map((f) => memoryField(frame, f));
+  const fields = ['MemTotal', 'MemFree', 'Buffers', 'Cached', 'SReclaimable', 'Shmem'].map((f) =>
+    memoryField(frame, f),
+  );
   if (fields.some((one) => one === null)) return [];
   const columns = fields as Column[];
   const at = (values: number[], i: number) => values[i] ?? 0;

@@ -20,13 +20,18 @@ import classes from './Status.module.css';
 export function StatusPage() {
   const status = useStatus();
   const { connection } = useConnection();
-  if (!status) return <Word title={connection.state === 'lost' ? 'No status was received' : 'Waiting for the first answer'} />;
+  if (!status)
+    return (
+      <Word title={connection.state === 'lost' ? 'No status was received' : 'Waiting for the first answer'} />
+    );
   const ill = status.collectors.filter((one) => one.enabled && !one.success).length;
   return (
     <>
       <PageHead title="Status" time={false}>
         <span className={classes.lead} data-tone={ill > 0 ? 'bad' : 'good'}>
-          {ill > 0 ? `${ill} of ${status.collectors.length} collectors fail` : 'everything that is collected works'}
+          {ill > 0
+            ? `${ill} of ${status.collectors.length} collectors fail`
+            : 'everything that is collected works'}
         </span>
       </PageHead>
       <div className={classes.grid}>
@@ -34,9 +39,13 @@ export function StatusPage() {
           <Process status={status} />
           <Store status={status} />
         </div>
-        <NoticeList status={status} />
-        <Collectors status={status} />
-        <NotCollected collectors={status.collectors} />
+        <div className={classes.columns}>
+          <Collectors status={status} />
+          <div className={classes.stack}>
+            <NoticeList status={status} />
+            <NotCollected collectors={status.collectors} />
+          </div>
+        </div>
         <Flags status={status} />
       </div>
     </>
@@ -67,20 +76,27 @@ function Process({ status }: { status: Status }) {
     <Panel title="Kubevigil">
       <Facts
         facts={[
-          ['Version', `${status.version}${status.revision ? ` (${status.revision.slice(0, 12)})` : ''}, ${status.mode}`],
+          [
+            'Version',
+            `${status.version}${status.revision ? ` (${status.revision.slice(0, 12)})` : ''}, ${status.mode}`,
+          ],
           ['Machine', `${status.hostname}, ${status.kernel}`],
           ['Running for', `${age(up)}, since ${moment(status.started_ms, zone)}`],
           ['Collects each', formatDuration(status.interval_ms / 1000)],
           [
             'CPU',
-            process?.cpu_seconds == null ? UNKNOWN : `${duration(process.cpu_seconds)} in all, ${percent(up > 0 ? process.cpu_seconds / up : null)} of a core`,
+            process?.cpu_seconds == null
+              ? UNKNOWN
+              : `${duration(process.cpu_seconds)} in all, ${percent(up > 0 ? process.cpu_seconds / up : null)} of a core`,
           ],
           [
             'Memory',
             <span key="memory">
               {bytes(resident)}
               {limit === null ? ', no limit set' : ` of ${bytes(limit)}`}
-              {limit !== null && resident !== null && <Meter ratio={resident / limit} label={`${percent(resident / limit)} of the limit`} />}
+              {limit !== null && resident !== null && (
+                <Meter ratio={resident / limit} label={`${percent(resident / limit)} of the limit`} />
+              )}
             </span>,
           ],
           ['Open files', count(process?.open_files)],
@@ -93,7 +109,12 @@ function Process({ status }: { status: Status }) {
 function Store({ status }: { status: Status }) {
   const zone = useZone();
   const { store } = status;
-  if (!store) return <Panel title="Store"><p className={classes.quiet}>Nothing is stored.</p></Panel>;
+  if (!store)
+    return (
+      <Panel title="Store">
+        <p className={classes.quiet}>Nothing is stored.</p>
+      </Panel>
+    );
   const size = (store.log_bytes ?? 0) + (store.block_bytes ?? 0);
   const perSample = store.samples ? (store.block_bytes ?? 0) / store.samples : null;
   const retention = [
@@ -193,13 +214,15 @@ function Collectors({ status }: { status: Status }) {
               <th scope="col" data-numeric>
                 Samples
               </th>
-              <th scope="col">Says</th>
             </tr>
           </thead>
           <tbody>
             {on.map((one) => (
               <tr key={`${one.job} ${one.name}`}>
-                <th scope="row">{one.name}</th>
+                <th scope="row">
+                  {one.name}
+                  {one.error && <p className={classes.error}>{one.error}</p>}
+                </th>
                 <td className={classes.dim}>{one.job}</td>
                 <td>
                   <State collector={one} />
@@ -213,17 +236,12 @@ function Collectors({ status }: { status: Status }) {
                   )}
                 </td>
                 <td data-numeric>{count(one.samples)}</td>
-                <td className={classes.says}>{one.error ?? ''}</td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
-      {off.length > 0 && (
-        <p className={classes.off}>
-          Switched off: {off.map((one) => one.name).join(', ')}
-        </p>
-      )}
+      {off.length > 0 && <p className={classes.off}>Switched off: {off.map((one) => one.name).join(', ')}</p>}
     </Panel>
   );
 }
@@ -251,34 +269,23 @@ function State({ collector }: { collector: CollectorStatus }) {
 }
 
 function NotCollected({ collectors }: { collectors: CollectorStatus[] }) {
-  const missing = collectors.filter((one) => one.enabled).flatMap((one) => one.missing.map((item) => ({ ...item, from: one.name })));
+  const missing = collectors
+    .filter((one) => one.enabled)
+    .flatMap((one) => one.missing.map((item) => ({ ...item, from: one.name })));
   return (
     <Panel title="Not collected, and why" note={missing.length === 0 ? undefined : String(missing.length)}>
       {missing.length === 0 ? (
         <p className={classes.quiet}>Nothing is missing that this kernel has to tell.</p>
       ) : (
-        <div className={classes.scroll} role="region" aria-label="Not collected" tabIndex={0}>
-          <table className={classes.table}>
-            <thead>
-              <tr>
-                <th scope="col">What</th>
-                <th scope="col">Why</th>
-                <th scope="col">Remedy</th>
-                <th scope="col">Collector</th>
-              </tr>
-            </thead>
-            <tbody>
-              {missing.map((one) => (
-                <tr key={`${one.from} ${one.what} ${one.why}`}>
-                  <th scope="row">{one.what}</th>
-                  <td className={classes.says}>{one.why}</td>
-                  <td className={classes.says}>{one.remedy ?? <span className={classes.dim}>none</span>}</td>
-                  <td className={classes.dim}>{one.from}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <ul className={classes.missing}>
+          {missing.map((one) => (
+            <li key={`${one.from} ${one.what} ${one.why}`}>
+              <strong>{one.what}</strong> <small>{one.from}</small>
+              <p>{one.why}</p>
+              {one.remedy && <p className={classes.remedy}>{one.remedy}</p>}
+            </li>
+          ))}
+        </ul>
       )}
     </Panel>
   );
