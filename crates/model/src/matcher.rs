@@ -88,6 +88,13 @@ pub fn anchored_regex(re2: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?s:{})$", translate_re2(re2))).map_err(|e| e.to_string())
 }
 
+/// Compiles an RE2 expression that may match anywhere, a dot any character but a line's end.
+///
+/// Fails with the reason, worded for the person who wrote the expression.
+pub fn unanchored_regex(re2: &str) -> Result<Regex, String> {
+    Regex::new(&translate_re2(re2)).map_err(|e| e.to_string())
+}
+
 /// Go's RE2 syntax in ours, where the two differ: `\Q…\E` quotes, Perl classes are ASCII.
 fn translate_re2(re2: &str) -> String {
     let mut out = String::with_capacity(re2.len());

@@ -1,6 +1,15 @@
 //! Native histograms as Prometheus 3 defines them: exponential schemas -4 to 8 and custom bounds
 //! (schema -53), with counts as floats (exact for whole numbers below 2^53).
 
+mod arithmetic;
+mod bounds;
+mod buckets;
+mod side;
+mod trim;
+
+pub use arithmetic::{Combined, IncompatibleSchemas, kahan_add};
+pub use buckets::Bucket;
+
 use std::sync::Arc;
 
 /// The schema number of histograms whose bucket bounds are given explicitly.
@@ -54,4 +63,35 @@ pub struct Histogram {
     pub negative_buckets: Vec<f64>,
     /// Upper bounds of the buckets, for [`CUSTOM_BOUNDS_SCHEMA`] only; the last, +Inf, is implied.
     pub custom_bounds: Arc<[f64]>,
+}
+
+impl Histogram {
+    /// Whether its buckets have explicit bounds.
+    pub fn uses_custom_bounds(&self) -> bool {
+        self.schema == CUSTOM_BOUNDS_SCHEMA
+    }
+
+    /// How many floats of 16 bytes (value and time) it weighs, as Prometheus counts samples.
+    pub fn weight(&self) -> usize {
+        let spans = self.positive_spans.len() + self.negative_spans.len();
+        let buckets = self.positive_buckets.len() + self.negative_buckets.len();
+        (168 + 8 * (spans + buckets + self.custom_bounds.len()) + 8) / 16
+    }
+
+    /// Equal to the bit, hint and zero-length spans aside.
+    pub fn same_value(&self, other: &Histogram) -> bool {
+        let bits = |a: &[f64], b: &[f64]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+        };
+        self.schema == other.schema
+            && self.count.to_bits() == other.count.to_bits()
+            && self.sum.to_bits() == other.sum.to_bits()
+            && (!self.uses_custom_bounds() || self.custom_bounds == other.custom_bounds)
+            && self.zero_threshold == other.zero_threshold
+            && self.zero_count.to_bits() == other.zero_count.to_bits()
+            && side::same_layout(&self.negative_spans, &other.negative_spans)
+            && bits(&self.negative_buckets, &other.negative_buckets)
+            && side::same_layout(&self.positive_spans, &other.positive_spans)
+            && bits(&self.positive_buckets, &other.positive_buckets)
+    }
 }

@@ -1,0 +1,601 @@
+//! Evaluates expressions: every kind of expression ends here, and series stream from here to whatever
+//! folds or collects them.
+
+use super::over_time::{self, Kernel, Step};
+use super::select::{Reach, Reference, Want};
+use super::values::{
+    Counting, Evaluated, Grid, Kind, Point, Points, RangeSeries, Series, is_metadata_label,
+};
+use super::window::{Bounds, Samples};
+use super::{
+    Counted, aggregate, binary, functions, label_functions, merge_same_labels, same_labelset,
+};
+use crate::annotations::Annotations;
+use crate::ast::{Call, Expr, MatrixSelector, Span, Subquery, ValueType};
+use crate::query::{EngineOptions, Interrupt, MatrixSeries, QueryError};
+use model::histogram::ResetHint;
+use model::labels::METRIC_NAME;
+use model::{Columns, Labels, MatchOp, Matcher, Storage};
+use std::cell::{RefCell, RefMut};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+pub(super) type Result<T> = std::result::Result<T, QueryError>;
+
+/// Takes series one after the other; may take a series' memory, or leave it to be reused.
+pub(super) type Sink<'s> = &'s mut dyn FnMut(&mut Series) -> Result<()>;
+
+/// Evaluates the expressions of one query.
+pub(super) struct Evaluator<'a> {
+    pub storage: &'a dyn Storage,
+    pub options: &'a EngineOptions,
+    pub lookback: i64,
+    pub interrupt: &'a Interrupt,
+    notes: RefCell<Annotations>,
+    counted: RefCell<Counted>,
+}
+
+impl<'a> Evaluator<'a> {
+    pub fn new(
+        storage: &'a dyn Storage,
+        options: &'a EngineOptions,
+        lookback: i64,
+        interrupt: &'a Interrupt,
+        grid: Grid,
+    ) -> Evaluator<'a> {
+        let counted = Counted { per_step: vec![0; grid.count], ..Counted::default() };
+        let (notes, counted) = (RefCell::default(), RefCell::new(counted));
+        Evaluator { storage, options, lookback, interrupt, notes, counted }
+    }
+
+    pub fn finish(self) -> (Annotations, Counted) {
+        (self.notes.into_inner(), self.counted.into_inner())
+    }
+
+    pub fn notes(&self) -> RefMut<'_, Annotations> {
+        self.notes.borrow_mut()
+    }
+
+    /// Counts samples that were looked at for step `i`.
+    #[inline]
+    pub fn count(&self, grid: &Grid, i: usize, samples: usize) {
+        let per_step = &mut self.counted.borrow_mut().per_step;
+        match grid.counting {
+            Counting::PerStep => {
+                if let Some(n) = per_step.get_mut(i) {
+                    *n += samples as u64;
+                }
+            }
+            Counting::EveryStep => per_step.iter_mut().for_each(|n| *n += samples as u64),
+            Counting::Not => {}
+        }
+    }
+
+    /// Counts samples that are now in memory; fails beyond the limit.
+    pub fn hold(&self, samples: usize) -> Result<()> {
+        let counted = &mut *self.counted.borrow_mut();
+        counted.current += samples;
+        counted.peak = counted.peak.max(counted.current);
+        if counted.current > self.options.max_samples {
+            return Err(QueryError::TooManySamples("query execution".into()));
+        }
+        Ok(())
+    }
+
+    /// Counts samples that are no longer in memory.
+    pub fn release(&self, samples: usize) {
+        let counted = &mut *self.counted.borrow_mut();
+        counted.current = counted.current.saturating_sub(samples);
+    }
+
+    fn held(&self) -> usize {
+        self.counted.borrow().current
+    }
+
+    /// Evaluates any expression.
+    pub fn evaluate(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated> {
+        Ok(match expr.value_type() {
+            ValueType::Scalar => Evaluated::Scalar(self.scalar(expr, grid)?),
+            ValueType::String => Evaluated::String(self.string(expr)),
+            ValueType::Vector => Evaluated::Vector(self.vector(expr, grid)?),
+            ValueType::Matrix => Evaluated::Matrix(self.matrix(expr, grid)?),
+        })
+    }
+
+    /// Evaluates a scalar expression.
+    pub fn scalar(&self, expr: &Expr, grid: &Grid) -> Result<Vec<f64>> {
+        self.interrupt.check()?;
+        match expr {
+            Expr::Number(n) => Ok(vec![n.value; grid.count]),
+            Expr::Paren(e) => self.scalar(&e.expr, grid),
+            Expr::StepInvariant(e) => {
+                let value = self.scalar(e, &grid.first())?;
+                Ok(vec![value.first().copied().unwrap_or(f64::NAN); grid.count])
+            }
+            Expr::Unary(e) => {
+                let mut values = self.scalar(&e.expr, grid)?;
+                if e.minus {
+                    values.iter_mut().for_each(|v| *v = -*v);
+                }
+                Ok(values)
+            }
+            Expr::Binary(e) => {
+                let mut l = self.scalar(&e.lhs, grid)?;
+                let r = self.scalar(&e.rhs, grid)?;
+                l.iter_mut().zip(r).for_each(|(l, r)| *l = binary::scalars(e.op, *l, r));
+                Ok(l)
+            }
+            Expr::Call(call) => functions::scalar_call(self, call, grid),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// The value of a string expression.
+    pub fn string(&self, expr: &Expr) -> String {
+        match expr.unwrap_parens() {
+            Expr::String(s) => s.value.clone(),
+            Expr::StepInvariant(e) => self.string(e),
+            _ => String::new(),
+        }
+    }
+
+    /// Evaluates an instant-vector expression and collects its series.
+    pub fn vector(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Series>> {
+        let mut out = Vec::new();
+        self.stream(expr, grid, &mut |series| {
+            self.hold(series.points.weight())?;
+            out.push(std::mem::take(series));
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Evaluates an instant-vector expression and gives its series to `sink` as they come.
+    pub fn stream(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+        self.interrupt.check()?;
+        match expr {
+            Expr::Vector(v) => self.stream_selector(v, Want::Value, grid, sink),
+            Expr::Paren(e) => self.stream(&e.expr, grid, sink),
+            Expr::StepInvariant(e) => self.stream(e, &grid.first(), &mut |series| {
+                let mut repeated = Series {
+                    labels: series.labels.clone(),
+                    drop_name: series.drop_name,
+                    points: Points::absent(grid.count),
+                };
+                if let Some(point) = series.points.get(0) {
+                    (0..grid.count).for_each(|i| repeated.points.set_point(i, point));
+                }
+                sink(&mut repeated)
+            }),
+            Expr::Unary(e) if !e.minus => self.stream(&e.expr, grid, sink),
+            Expr::Unary(e) => {
+                let before = self.held();
+                let mut all = self.vector(&e.expr, grid)?;
+                for series in &mut all {
+                    self.drop_name(series);
+                    negate(&mut series.points);
+                }
+                if !self.options.delayed_name_removal {
+                    all = merge_same_labels(all)?;
+                }
+                self.emit(all, before, sink)
+            }
+            Expr::Aggregate(e) => {
+                let before = self.held();
+                let all = aggregate::aggregate(self, e, grid)?;
+                self.emit(all, before, sink)
+            }
+            Expr::Binary(e) => {
+                let before = self.held();
+                let all = binary::binary(self, e, expr.span(), grid)?;
+                self.emit(all, before, sink)
+            }
+            Expr::Call(call) => self.stream_call(call, grid, sink),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Gives series on, after what was held for computing them was let go.
+    fn emit(&self, all: Vec<Series>, before: usize, sink: Sink<'_>) -> Result<()> {
+        self.release(self.held().saturating_sub(before));
+        for mut series in all {
+            sink(&mut series)?;
+        }
+        Ok(())
+    }
+
+    fn stream_call(&self, call: &Call, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+        if let Some(at) = call.args.iter().position(|a| is_range(a)) {
+            return self.stream_range_call(call, at, grid, sink);
+        }
+        let before = self.held();
+        let all = match call.func.name {
+            "label_replace" => label_functions::replace(self, call, grid)?,
+            "label_join" => label_functions::join(self, call, grid)?,
+            "info" => super::info::info(self, call, grid)?,
+            _ => {
+                if let Some(map) = functions::float_map(self, call, grid)? {
+                    return self.stream_mapped(&call.args[0], grid, &*map, sink);
+                }
+                functions::vector_call(self, call, grid)?
+            }
+        };
+        self.emit(all, before, sink)
+    }
+
+    /// Maps each float of a vector by a function of step and value; histograms are left out, and so
+    /// is what the function gives no value for.
+    fn stream_mapped(
+        &self,
+        arg: &Expr,
+        grid: &Grid,
+        map: &dyn Fn(usize, f64) -> Option<f64>,
+        sink: Sink<'_>,
+    ) -> Result<()> {
+        let mut apply = |series: &mut Series| {
+            let points = &mut series.points;
+            for i in 0..grid.count {
+                match points.float(i).and_then(|f| map(i, f)) {
+                    Some(value) => points.floats[i] = value,
+                    None => points.clear(i),
+                }
+            }
+            points.histograms.clear();
+            self.drop_name(series);
+            !series.points.is_absent()
+        };
+        if !self.names_may_collide(arg) {
+            return self.stream(arg, grid, &mut |series| {
+                if apply(series) { sink(series) } else { Ok(()) }
+            });
+        }
+        let before = self.held();
+        let mut all = self.vector(arg, grid)?;
+        all.retain_mut(&mut apply);
+        self.emit(merge_same_labels(all)?, before, sink)
+    }
+
+    /// Whether series may become alike once their names are dropped.
+    fn names_may_collide(&self, expr: &Expr) -> bool {
+        let named = |matchers: &[Matcher]| {
+            matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal)
+        };
+        if self.options.delayed_name_removal {
+            return false;
+        }
+        match expr {
+            Expr::Vector(v) => !named(&v.matchers),
+            Expr::Matrix(m) => !named(&m.selector.matchers),
+            Expr::Paren(e) => self.names_may_collide(&e.expr),
+            Expr::StepInvariant(e) => self.names_may_collide(e),
+            Expr::Unary(e) => self.names_may_collide(&e.expr),
+            Expr::Subquery(e) => self.names_may_collide(&e.expr),
+            _ => true,
+        }
+    }
+
+    /// Streams a function of a range vector over the series of its selector or subquery.
+    fn stream_range_call(&self, call: &Call, at: usize, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+        let mut scalars = Vec::new();
+        for (_, arg) in call.args.iter().enumerate().filter(|(i, _)| *i != at) {
+            scalars.push(self.scalar(arg, grid)?);
+        }
+        let arg = &call.args[at];
+        let name = call.func.name;
+        let range = match arg {
+            Expr::Matrix(m) => Range::of_selector(m),
+            Expr::Subquery(s) => Range::of_subquery(s),
+            other => return Err(unexpected(other)),
+        };
+        check_extended(name, &range)?;
+        let Some(kernel) = over_time::kernel(name) else { return Err(unexpected(arg)) };
+        let context = Context { call, arg_span: arg.span(), range, kernel, scalars: &scalars };
+        if name == "absent_over_time" {
+            return self.absent_over_time(&context, arg, grid, sink);
+        }
+        let mut seen = self.names_may_collide(arg).then(HashSet::new);
+        self.each_range_series(arg, &context, grid, &mut |series| {
+            if seen.as_mut().is_some_and(|seen| !seen.insert(series.labels.clone())) {
+                return Err(same_labelset());
+            }
+            sink(series)
+        })
+    }
+
+    fn each_range_series(
+        &self,
+        arg: &Expr,
+        context: &Context<'_>,
+        grid: &Grid,
+        sink: Sink<'_>,
+    ) -> Result<()> {
+        let mut samples = Samples::default();
+        let mut out = Series::default();
+        let mut run = |labels: &Labels, drop: bool, columns: &mut Columns, sink: Sink<'_>| {
+            samples.fill(columns);
+            self.run_windows(context, labels, &mut samples, grid, &mut out.points)?;
+            // The columns get their memory back for the next series.
+            std::mem::swap(&mut samples.float_times, &mut columns.times_ms);
+            std::mem::swap(&mut samples.floats, &mut columns.floats);
+            std::mem::swap(&mut samples.float_starts, &mut columns.starts_ms);
+            if out.points.is_absent() {
+                return Ok(());
+            }
+            self.note_non_counter(context, labels, &out.points);
+            out.labels = labels.clone();
+            out.drop_name = drop;
+            if !matches!(context.call.func.name, "last_over_time" | "first_over_time") || drop {
+                self.drop_name(&mut out);
+            }
+            sink(&mut out)
+        };
+        match arg {
+            Expr::Matrix(m) => {
+                let v = &m.selector;
+                let before = m.range_ms + if v.anchored || v.smoothed { self.lookback } else { 0 };
+                let after = if v.smoothed { self.lookback } else { 0 };
+                let func = context.call.func.name;
+                let reach = Reach { before, after, range: m.range_ms, func };
+                let reference = context.range.reference;
+                self.read(&v.matchers, reference, &reach, grid, &mut |labels, columns| {
+                    run(labels, false, columns, sink)
+                })
+            }
+            Expr::Subquery(s) => {
+                let before = self.held();
+                let (inner, all) = self.subquery(s, grid)?;
+                let mut columns = Columns::default();
+                for series in all {
+                    fill_columns(&series.points, &inner, &mut columns);
+                    run(&series.labels, series.drop_name, &mut columns, sink)?;
+                }
+                self.release(self.held().saturating_sub(before));
+                Ok(())
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Runs a kernel over the windows of one series.
+    fn run_windows(
+        &self,
+        context: &Context<'_>,
+        labels: &Labels,
+        samples: &mut Samples,
+        grid: &Grid,
+        points: &mut Points,
+    ) -> Result<()> {
+        let Range { reference, range_ms, anchored, smoothed, .. } = context.range;
+        let extended = if anchored || smoothed { self.lookback } else { 0 };
+        let after = if smoothed { self.lookback } else { 0 };
+        if context.kernel.uses_resets {
+            samples.find_resets();
+        }
+        points.reset(grid.count);
+        let mut bounds = Bounds::default();
+        let mut scalars = [0.0; 2];
+        let mut step = Step {
+            evaluation_ms: 0,
+            start_ms: 0,
+            end_ms: 0,
+            range_ms,
+            scalars: &[],
+            labels,
+            span: context.arg_span,
+            quantile_span: context.call.args.first().map_or(context.arg_span, Expr::span),
+            anchored,
+            smoothed,
+            use_starts: self.options.start_timestamps,
+            notes: &self.notes,
+        };
+        for i in 0..grid.count {
+            step.evaluation_ms = grid.time(i);
+            step.end_ms = reference.time(step.evaluation_ms);
+            step.start_ms = step.end_ms - range_ms;
+            let window = samples.window(&mut bounds, step.start_ms - extended, step.end_ms + after);
+            if window.is_empty() {
+                continue;
+            }
+            self.count(grid, i, window.weight());
+            for (slot, values) in scalars.iter_mut().zip(context.scalars) {
+                *slot = values[i];
+            }
+            let mut now = step;
+            now.scalars = &scalars;
+            if let Some(value) = (context.kernel.run)(&window, &now)? {
+                points.set(i, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates the expression of a subquery at the times that its windows need.
+    fn subquery(&self, s: &Subquery, grid: &Grid) -> Result<(Grid, Vec<Series>)> {
+        let reference = Reference::of(&s.modifiers);
+        let step = if s.step_ms > 0 { s.step_ms } else { self.options.subquery_step_ms.max(1) };
+        let (first, last) = (reference.time(grid.start), reference.time(grid.end()));
+        // Times are multiples of the step, whatever the query's own times are.
+        let start = (first - s.range_ms).div_euclid(step) * step + step;
+        let counting = Counting::Not;
+        if last < start {
+            return Ok((Grid { start, step, count: 0, counting }, Vec::new()));
+        }
+        let count = ((last - start) / step) as usize + 1;
+        if count > self.options.max_samples {
+            return Err(QueryError::TooManySamples("query execution".into()));
+        }
+        let inner = Grid { start, step, count, counting };
+        let mut all = self.vector(&s.expr, &inner)?;
+        for histogram in all.iter_mut().flat_map(|s| s.points.histograms.iter_mut().flatten()) {
+            // What a hint says holds for neighbouring samples, and these need not be neighbours.
+            if matches!(histogram.reset_hint, ResetHint::Reset | ResetHint::NotReset) {
+                Arc::make_mut(histogram).reset_hint = ResetHint::Unknown;
+            }
+        }
+        Ok((inner, all))
+    }
+
+    /// Evaluates a range vector at the first time of the grid.
+    fn matrix(&self, expr: &Expr, grid: &Grid) -> Result<Vec<RangeSeries>> {
+        match expr {
+            Expr::Paren(e) => self.matrix(&e.expr, grid),
+            Expr::StepInvariant(e) => self.matrix(e, &grid.first()),
+            Expr::Matrix(m) => self.range_series(m, grid),
+            Expr::Subquery(s) => {
+                let (inner, all) = self.subquery(s, grid)?;
+                let mut out = Vec::with_capacity(all.len());
+                for series in all {
+                    self.count(grid, 0, series.points.weight());
+                    let mut columns = Columns::default();
+                    fill_columns(&series.points, &inner, &mut columns);
+                    let mut range = MatrixSeries { labels: series.labels, ..Default::default() };
+                    for (i, time) in columns.times_ms.iter().enumerate() {
+                        match columns.histograms.binary_search_by_key(&(i as u32), |h| h.0) {
+                            Ok(h) => {
+                                range.histograms.push((*time, columns.histograms[h].1.clone()))
+                            }
+                            Err(_) => range.floats.push((*time, columns.floats[i])),
+                        }
+                    }
+                    out.push(RangeSeries { drop_name: series.drop_name, series: range });
+                }
+                Ok(out)
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// One series that is 1 wherever no series of the range vector has a sample.
+    fn absent_over_time(
+        &self,
+        context: &Context<'_>,
+        arg: &Expr,
+        grid: &Grid,
+        sink: Sink<'_>,
+    ) -> Result<()> {
+        let mut points = Points::absent(grid.count);
+        (0..grid.count).for_each(|i| points.set_float(i, 1.0));
+        self.each_range_series(arg, context, grid, &mut |series| {
+            for (i, _) in series.points.kinds.iter().enumerate().filter(|k| *k.1 != Kind::None) {
+                points.clear(i);
+            }
+            Ok(())
+        })?;
+        if points.is_absent() {
+            return Ok(());
+        }
+        let labels = functions::labels_of_absent(arg);
+        sink(&mut Series { labels, drop_name: true, points })
+    }
+
+    /// Drops the metric's name, now or at the end of the query.
+    pub fn drop_name(&self, series: &mut Series) {
+        series.drop_name = true;
+        if !self.options.delayed_name_removal {
+            series.labels = series.labels.without(is_metadata_label);
+        }
+    }
+
+    /// Says so where a rate is taken of what does not look like a counter.
+    fn note_non_counter(&self, context: &Context<'_>, labels: &Labels, points: &Points) {
+        if !matches!(context.call.func.name, "rate" | "increase") {
+            return;
+        }
+        let metric = labels.metric();
+        if metric.is_empty() || !points.kinds.contains(&Kind::Float) {
+            return;
+        }
+        if self.options.type_and_unit_labels {
+            let kind = labels.get("__type__").unwrap_or("");
+            if kind != "counter" && kind != "histogram" {
+                self.notes().possibly_no_counter_type(metric, kind, context.arg_span);
+            }
+        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s)) {
+            self.notes().possibly_no_counter(metric, context.arg_span);
+        }
+    }
+}
+
+/// What a call over a range vector needs to know.
+struct Context<'a> {
+    call: &'a Call,
+    arg_span: Span,
+    range: Range,
+    kernel: Kernel,
+    scalars: &'a [Vec<f64>],
+}
+
+/// A range vector's window.
+#[derive(Clone, Copy)]
+struct Range {
+    reference: Reference,
+    range_ms: i64,
+    anchored: bool,
+    smoothed: bool,
+}
+
+impl Range {
+    fn of_selector(m: &MatrixSelector) -> Range {
+        let (anchored, smoothed) = (m.selector.anchored, m.selector.smoothed);
+        let reference = Reference::of(&m.selector.modifiers);
+        Range { reference, range_ms: m.range_ms, anchored, smoothed }
+    }
+
+    fn of_subquery(s: &Subquery) -> Range {
+        let (anchored, smoothed) = (false, false);
+        let reference = Reference::of(&s.modifiers);
+        Range { reference, range_ms: s.range_ms, anchored, smoothed }
+    }
+}
+
+fn check_extended(name: &str, range: &Range) -> Result<()> {
+    let (word, allowed) = if range.anchored {
+        ("anchored", &["changes", "delta", "increase", "rate", "resets"][..])
+    } else if range.smoothed {
+        ("smoothed", &["delta", "increase", "rate"][..])
+    } else {
+        return Ok(());
+    };
+    if allowed.contains(&name) {
+        return Ok(());
+    }
+    let allowed = allowed.join(", ");
+    Err(QueryError::Execution(format!(
+        "{word} modifier can only be used with: {allowed} - not with {name}"
+    )))
+}
+
+fn is_range(arg: &Expr) -> bool {
+    matches!(arg, Expr::Matrix(_) | Expr::Subquery(_))
+}
+
+fn negate(points: &mut Points) {
+    for (kind, value) in points.kinds.iter().zip(&mut points.floats) {
+        if *kind == Kind::Float {
+            *value = -*value;
+        }
+    }
+    for histogram in points.histograms.iter_mut().flatten() {
+        Arc::make_mut(histogram).scale(-1.0);
+    }
+}
+
+/// The points that there are, as a store would give them.
+fn fill_columns(points: &Points, grid: &Grid, columns: &mut Columns) {
+    columns.clear();
+    for i in 0..grid.count {
+        let Some(point) = points.get(i) else { continue };
+        match point {
+            Point::Float(f) => columns.floats.push(f),
+            Point::Histogram(h) => {
+                columns.histograms.push((columns.times_ms.len() as u32, h.clone()));
+                columns.floats.push(0.0);
+            }
+        }
+        columns.times_ms.push(grid.time(i));
+    }
+}
+
+fn unexpected(expr: &Expr) -> QueryError {
+    QueryError::Execution(format!("cannot evaluate {expr} here"))
+}

@@ -1,0 +1,265 @@
+//! The engine: evaluates parsed expressions over columns.
+//!
+//! A query is prepared (durations computed, what never changes between steps marked), then each
+//! expression gives, for every series, one value a step. Series come one after the other from the
+//! store, are decoded whole, run through window kernels over slices, and are folded into groups
+//! where an aggregation follows.
+
+mod aggregate;
+mod aggregate_pick;
+mod binary;
+mod evaluate;
+mod functions;
+mod histogram_functions;
+mod info;
+mod label_functions;
+mod over_time;
+mod prepare;
+mod quantile;
+mod rate;
+mod select;
+mod values;
+mod window;
+
+use crate::annotations::Annotations;
+use crate::ast::{Expr, ValueType};
+use crate::query::{
+    EngineOptions, MatrixSeries, QueryError, QueryOptions, QueryResult, QueryStats, QueryValue,
+    VectorSample,
+};
+use evaluate::Evaluator;
+use model::{Labels, Storage, Value};
+use std::collections::HashMap;
+use values::{Counting, Evaluated, Grid, Point, RangeSeries, Series, is_metadata_label};
+
+pub(crate) use prepare::depends_on_time;
+pub(crate) use quantile::almost_equal;
+
+/// Evaluates queries; holds nothing but its options and may be shared by threads.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine.
+    pub fn new(options: EngineOptions) -> Engine {
+        Engine { options }
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates `query` at one time.
+    pub fn instant(
+        &self,
+        storage: &dyn Storage,
+        query: &str,
+        time_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let expr = crate::parse_with(query, self.options.parse)?;
+        let counting = Counting::PerStep;
+        let grid = Grid { start: time_ms, step: 1, count: 1, counting };
+        self.run(storage, query, expr, grid, 0, time_ms, options, true)
+    }
+
+    /// Evaluates `query` at `start_ms`, then every `step_ms` up to `end_ms`, both included.
+    pub fn range(
+        &self,
+        storage: &dyn Storage,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        if step_ms <= 0 || end_ms < start_ms {
+            return Err(QueryError::BadData(format!(
+                "no range from {start_ms} to {end_ms} ms in steps of {step_ms} ms"
+            )));
+        }
+        let expr = crate::parse_with(query, self.options.parse)?;
+        let kind = expr.value_type();
+        if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
+            return Err(QueryError::BadData(format!(
+                "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+                kind.documented()
+            )));
+        }
+        let count = ((end_ms - start_ms) / step_ms) as usize + 1;
+        if count > self.options.max_samples {
+            return Err(QueryError::TooManySamples("query execution".into()));
+        }
+        let grid = Grid { start: start_ms, step: step_ms, count, counting: Counting::PerStep };
+        self.run(storage, query, expr, grid, step_ms, end_ms, options, false)
+    }
+
+    #[allow(clippy::too_many_arguments)] // one private caller for each kind of query
+    fn run(
+        &self,
+        storage: &dyn Storage,
+        query: &str,
+        mut expr: Expr,
+        grid: Grid,
+        step_ms: i64,
+        end_ms: i64,
+        options: &QueryOptions,
+        instant: bool,
+    ) -> Result<QueryResult, QueryError> {
+        prepare::prepare(&mut expr, grid.start, end_ms, step_ms)?;
+        let lookback = options.lookback_ms.filter(|l| *l > 0).unwrap_or(self.options.lookback_ms);
+        let evaluator = Evaluator::new(storage, &self.options, lookback, &options.interrupt, grid);
+        let kind = expr.value_type();
+        let mut value = evaluator.evaluate(&expr, &grid)?;
+        if self.options.delayed_name_removal {
+            remove_names(&mut value)?;
+        }
+        let value = if instant {
+            instant_value(value, grid.start)
+        } else {
+            range_value(value, &grid, kind)
+        };
+        let (annotations, stats) = evaluator.finish();
+        let (warnings, infos) = Annotations::texts(&annotations, query);
+        Ok(QueryResult { value, warnings, infos, stats: query_stats(stats, &grid) })
+    }
+}
+
+/// What the evaluator counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub per_step: Vec<u64>,
+    pub current: usize,
+    pub peak: usize,
+}
+
+fn query_stats(counted: Counted, grid: &Grid) -> QueryStats {
+    QueryStats {
+        total_samples: counted.per_step.iter().sum(),
+        peak_samples: counted.peak as u64,
+        samples_per_step: (0..).map(|i| grid.time(i)).zip(counted.per_step).collect(),
+    }
+}
+
+fn instant_value(value: Evaluated, time: i64) -> QueryValue {
+    match value {
+        Evaluated::Scalar(v) => QueryValue::Scalar(time, v.first().copied().unwrap_or(f64::NAN)),
+        Evaluated::String(s) => QueryValue::String(time, s),
+        Evaluated::Vector(series) => QueryValue::Vector(
+            series
+                .into_iter()
+                .filter_map(|s| {
+                    let value = match s.points.get(0)? {
+                        Point::Float(f) => Value::Float(f),
+                        Point::Histogram(h) => Value::Histogram(h.clone()),
+                    };
+                    Some(VectorSample { labels: s.labels, time_ms: time, value })
+                })
+                .collect(),
+        ),
+        Evaluated::Matrix(series) => {
+            let mut all: Vec<MatrixSeries> = series.into_iter().map(|s| s.series).collect();
+            all.sort_by(|a, b| a.labels.cmp(&b.labels));
+            QueryValue::Matrix(all)
+        }
+    }
+}
+
+fn range_value(value: Evaluated, grid: &Grid, kind: ValueType) -> QueryValue {
+    let mut all = match value {
+        Evaluated::Vector(series) => series.into_iter().map(|s| to_matrix(s, grid)).collect(),
+        Evaluated::Scalar(values) if kind == ValueType::Scalar => {
+            let floats = (0..).map(|i| grid.time(i)).zip(values).collect();
+            vec![MatrixSeries { floats, ..MatrixSeries::default() }]
+        }
+        _ => Vec::new(),
+    };
+    all.sort_by(|a: &MatrixSeries, b| a.labels.cmp(&b.labels));
+    QueryValue::Matrix(all)
+}
+
+fn to_matrix(series: Series, grid: &Grid) -> MatrixSeries {
+    let mut out = MatrixSeries { labels: series.labels, ..MatrixSeries::default() };
+    for i in 0..grid.count {
+        match series.points.get(i) {
+            Some(Point::Float(f)) => out.floats.push((grid.time(i), f)),
+            Some(Point::Histogram(h)) => out.histograms.push((grid.time(i), h.clone())),
+            None => {}
+        }
+    }
+    out
+}
+
+const SAME_LABELSET: &str = "vector cannot contain metrics with the same labelset";
+
+/// The error for two values of the same labels at one time.
+fn same_labelset() -> QueryError {
+    QueryError::Execution(SAME_LABELSET.into())
+}
+
+/// Drops the names that were to be dropped at the end.
+fn remove_names(value: &mut Evaluated) -> Result<(), QueryError> {
+    match value {
+        Evaluated::Vector(all) => {
+            for series in all.iter_mut().filter(|s| s.drop_name) {
+                series.labels = series.labels.without(is_metadata_label);
+            }
+            *all = merge_same_labels(std::mem::take(all))?;
+            Ok(())
+        }
+        Evaluated::Matrix(all) => {
+            for s in all.iter_mut().filter(|s| s.drop_name) {
+                s.series.labels = s.series.labels.without(is_metadata_label);
+            }
+            *all = merge_ranges(std::mem::take(all))?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Merges series of equal labels; fails where two have a value at the same time.
+fn merge_same_labels(all: Vec<Series>) -> Result<Vec<Series>, QueryError> {
+    let mut out: Vec<Series> = Vec::with_capacity(all.len());
+    let mut index: HashMap<Labels, usize> = HashMap::with_capacity(all.len());
+    for series in all {
+        match index.get(&series.labels) {
+            Some(&at) => {
+                if out[at].points.merge(&series.points) {
+                    return Err(same_labelset());
+                }
+            }
+            None => {
+                index.insert(series.labels.clone(), out.len());
+                out.push(series);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn merge_ranges(all: Vec<RangeSeries>) -> Result<Vec<RangeSeries>, QueryError> {
+    let mut out: Vec<RangeSeries> = Vec::with_capacity(all.len());
+    let mut index: HashMap<Labels, usize> = HashMap::with_capacity(all.len());
+    for s in all {
+        let Some(&at) = index.get(&s.series.labels) else {
+            index.insert(s.series.labels.clone(), out.len());
+            out.push(s);
+            continue;
+        };
+        let into = &mut out[at].series;
+        into.floats.extend(s.series.floats);
+        into.floats.sort_by_key(|f| f.0);
+        into.histograms.extend(s.series.histograms);
+        into.histograms.sort_by_key(|h| h.0);
+        if into.floats.windows(2).any(|w| w[0].0 == w[1].0)
+            || into.histograms.windows(2).any(|w| w[0].0 == w[1].0)
+        {
+            return Err(same_labelset());
+        }
+    }
+    Ok(out)
+}

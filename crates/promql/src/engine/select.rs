@@ -1,0 +1,259 @@
+//! Reads series from the store: the values of instant selectors, and the raw columns on which the
+//! window kernels run.
+
+use super::evaluate::{Evaluator, Result};
+use super::values::{Grid, Kind, Points, RangeSeries, Series};
+use super::window::{Bounds, Samples};
+use crate::ast::{At, MatrixSelector, Modifiers, VectorSelector};
+use crate::query::{MatrixSeries, QueryError};
+use model::value::is_stale;
+use model::{Columns, Hints, Labels, Matcher, ReadError, Selection};
+
+/// What an instant selector gives at each time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Want {
+    /// The sample's value.
+    Value,
+    /// The sample's own time, in seconds.
+    Time,
+    /// The sample's start time, in seconds.
+    StartTime,
+    /// The sample's own time in milliseconds, of floats alone (see `info`).
+    InfoTime,
+}
+
+/// Maps evaluation times to the times that a selector looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference {
+    pub at: Option<i64>,
+    pub offset: i64,
+}
+
+impl Reference {
+    pub fn of(modifiers: &Modifiers) -> Reference {
+        let at = match modifiers.at {
+            Some(At::Time(ms)) => Some(ms),
+            // Settled before evaluation.
+            Some(At::Start | At::End) | None => None,
+        };
+        Reference { at, offset: modifiers.offset_ms }
+    }
+
+    pub fn time(&self, evaluation: i64) -> i64 {
+        self.at.unwrap_or(evaluation).saturating_sub(self.offset)
+    }
+}
+
+/// How far before and after the times looked at samples matter, and what for.
+pub(super) struct Reach<'a> {
+    pub before: i64,
+    pub after: i64,
+    pub range: i64,
+    pub func: &'a str,
+}
+
+impl Evaluator<'_> {
+    /// Calls `each` with every selected series and its columns.
+    pub(super) fn read(
+        &self,
+        matchers: &[Matcher],
+        reference: Reference,
+        reach: &Reach<'_>,
+        grid: &Grid,
+        each: &mut dyn FnMut(&Labels, &mut Columns) -> Result<()>,
+    ) -> Result<()> {
+        let (start, end) = (reference.time(grid.start), reference.time(grid.end()));
+        let selection = Selection {
+            matchers,
+            start_ms: start.saturating_sub(reach.before) + 1,
+            end_ms: end.saturating_add(reach.after),
+            hints: Hints {
+                step_ms: if grid.count > 1 { grid.step } else { 0 },
+                range_ms: reach.range,
+                func: reach.func,
+                labels_only: false,
+                limit: 0,
+            },
+        };
+        let mut set = self.storage.select(&selection).map_err(read_error)?;
+        let mut columns = Columns::default();
+        while let Some(labels) = set.next().map_err(read_error)? {
+            self.interrupt.check()?;
+            set.read(&mut columns).map_err(read_error)?;
+            if !columns.times_ms.is_empty() {
+                self.hold(columns.times_ms.len())?;
+                let result = each(&labels, &mut columns);
+                self.release(columns.times_ms.len());
+                result?;
+            }
+        }
+        for warning in set.warnings() {
+            self.notes().storage(warning);
+        }
+        Ok(())
+    }
+
+    /// Streams an instant selector's series.
+    pub(super) fn stream_selector(
+        &self,
+        selector: &VectorSelector,
+        want: Want,
+        grid: &Grid,
+        sink: &mut dyn FnMut(&mut Series) -> Result<()>,
+    ) -> Result<()> {
+        let reference = Reference::of(&selector.modifiers);
+        if selector.smoothed {
+            return self.stream_smoothed(selector, grid, sink);
+        }
+        let reach = Reach { before: self.lookback, after: 0, range: 0, func: "" };
+        let mut series = Series::default();
+        self.read(&selector.matchers, reference, &reach, grid, &mut |labels, columns| {
+            series.points.reset(grid.count);
+            if self.instant_values(columns, reference, want, labels, grid, &mut series.points)? == 0
+            {
+                return Ok(());
+            }
+            series.labels = labels.clone();
+            series.drop_name = false;
+            sink(&mut series)
+        })
+    }
+
+    /// The newest sample at each time that is not too old; how many times have one.
+    pub(super) fn instant_values(
+        &self,
+        columns: &Columns,
+        reference: Reference,
+        want: Want,
+        labels: &Labels,
+        grid: &Grid,
+        points: &mut Points,
+    ) -> Result<usize> {
+        let times = &columns.times_ms;
+        let (mut next, mut found) = (0, 0);
+        if reference.at.is_some() || grid.count == 1 {
+            let first = reference.time(grid.start);
+            next = times.partition_point(|t| *t <= first);
+        }
+        for i in 0..grid.count {
+            let time = reference.time(grid.time(i));
+            while next < times.len() && times[next] <= time {
+                next += 1;
+            }
+            let Some(at) = next.checked_sub(1) else { continue };
+            if times[at] <= time - self.lookback {
+                continue;
+            }
+            let histogram = if columns.histograms.is_empty() {
+                None
+            } else {
+                let found = columns.histograms.binary_search_by_key(&(at as u32), |h| h.0);
+                found.ok().map(|h| &columns.histograms[h].1)
+            };
+            let stale = histogram.map_or(columns.floats[at], |h| h.sum);
+            if is_stale(stale) {
+                continue;
+            }
+            found += 1;
+            let weight = histogram.filter(|_| want == Want::Value).map_or(1, |h| h.weight());
+            self.count(grid, i, weight);
+            match (want, histogram) {
+                (Want::Value, None) => points.set_float(i, columns.floats[at]),
+                (Want::Value, Some(h)) => points.set_histogram(i, h.clone()),
+                (Want::Time, _) => points.set_float(i, times[at] as f64 / 1000.0),
+                (Want::StartTime, _) => {
+                    let start = columns.starts_ms.get(at).copied().unwrap_or(0);
+                    points.set_float(i, start as f64 / 1000.0);
+                }
+                (Want::InfoTime, None) => points.set_float(i, times[at] as f64),
+                (Want::InfoTime, Some(_)) => {
+                    return Err(QueryError::Execution(format!(
+                        "this should be an info metric, with float samples: {}",
+                        super::binary::braced(labels)
+                    )));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The raw samples of a range selector at the first time, for queries that ask for just that.
+    pub(super) fn range_series(&self, m: &MatrixSelector, grid: &Grid) -> Result<Vec<RangeSeries>> {
+        let selector = &m.selector;
+        let reference = Reference::of(&selector.modifiers);
+        let extended = selector.anchored || selector.smoothed;
+        let before = m.range_ms + if extended { self.lookback } else { 0 };
+        let after = if selector.smoothed { self.lookback } else { 0 };
+        let reach = Reach { before, after, range: m.range_ms, func: "" };
+        let end = reference.time(grid.start);
+        let start = end - m.range_ms;
+        let mut out = Vec::new();
+        self.read(&selector.matchers, reference, &reach, &grid.first(), &mut |labels, columns| {
+            let mut samples = Samples::default();
+            samples.fill(columns);
+            let mut bounds = Bounds::default();
+            let window = samples.window(&mut bounds, start - (before - m.range_ms), end + after);
+            let mut series = MatrixSeries { labels: labels.clone(), ..MatrixSeries::default() };
+            series.floats = window.float_points();
+            series.histograms = window.histogram_points();
+            if extended && !series.histograms.is_empty() {
+                let word = if selector.anchored { "anchored" } else { "smoothed" };
+                return Err(QueryError::Execution(format!(
+                    "{word} modifier is not supported with histograms"
+                )));
+            }
+            if extended {
+                series.floats = super::rate::extend(&series.floats, start, end, selector.smoothed);
+            }
+            let weight =
+                series.floats.len() + series.histograms.iter().map(|h| h.1.weight()).sum::<usize>();
+            self.count(grid, 0, weight);
+            if weight > 0 {
+                self.hold(weight)?;
+                out.push(RangeSeries { drop_name: false, series });
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Streams a smoothed selector: values between samples are interpolated.
+    fn stream_smoothed(
+        &self,
+        selector: &VectorSelector,
+        grid: &Grid,
+        sink: &mut dyn FnMut(&mut Series) -> Result<()>,
+    ) -> Result<()> {
+        let reference = Reference::of(&selector.modifiers);
+        let lookback = self.lookback;
+        let reach = Reach { before: lookback, after: lookback, range: 0, func: "" };
+        self.read(&selector.matchers, reference, &reach, grid, &mut |labels, columns| {
+            let mut samples = Samples::default();
+            samples.fill(columns);
+            let mut bounds = Bounds::default();
+            let mut points = Points::absent(grid.count);
+            for i in 0..grid.count {
+                let time = reference.time(grid.time(i));
+                let window = samples.window(&mut bounds, time - lookback, time + lookback);
+                let notes = &mut self.notes();
+                let value =
+                    super::rate::smooth(&window, time, labels.metric(), selector.span, notes);
+                if let Some(value) = value {
+                    points.set(i, value);
+                }
+            }
+            if points.kinds.iter().all(|k| *k == Kind::None) {
+                return Ok(());
+            }
+            sink(&mut Series { labels: labels.clone(), drop_name: false, points })
+        })
+    }
+}
+
+fn read_error(error: ReadError) -> QueryError {
+    match error {
+        ReadError::Cancelled => QueryError::Canceled("expression evaluation".into()),
+        ReadError::Limit(text) => QueryError::Execution(text),
+        ReadError::Store(text) => QueryError::Storage(format!("expanding series: {text}")),
+    }
+}
