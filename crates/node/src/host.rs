@@ -123,6 +123,7 @@ impl Host {
         for collector in self.collectors.iter().flatten() {
             collector.write(&mut out);
         }
+        write_build_info(&mut out);
         let enabled = || statuses.iter().filter(|s| s.enabled);
         column(
             &mut out,
@@ -141,6 +142,32 @@ impl Host {
             enabled().map(|s| (s.name, f64::from(s.success))),
         );
     }
+}
+
+/// What dashboards list the machines by. The labels are node_exporter's; what only a Go program has is empty.
+fn write_build_info(out: &mut Families<'_>) {
+    let name = "node_exporter_build_info";
+    out.begin(
+        name,
+        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which \
+         node_exporter was built, and the goos and goarch for the build.",
+        Kind::Gauge,
+    );
+    let goarch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let labels = [
+        ("branch", ""),
+        ("goarch", goarch),
+        ("goos", std::env::consts::OS),
+        ("goversion", ""),
+        ("revision", ""),
+        ("tags", "kubevigil"),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
+    out.sample(name, &labels, 1.0);
 }
 
 /// Writes a family whose samples differ in one label.

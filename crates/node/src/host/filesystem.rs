@@ -265,7 +265,7 @@ impl Collector for Filesystem {
 
 type Field = fn(&Space) -> f64;
 
-const SPACES: [(&str, &str, Field); 5] = [
+const SPACES: [(&str, &str, Field); 6] = [
     ("node_filesystem_size_bytes", "Filesystem size in bytes.", |s| s.size),
     ("node_filesystem_free_bytes", "Filesystem free space in bytes.", |s| s.free),
     (
@@ -275,6 +275,12 @@ const SPACES: [(&str, &str, Field); 5] = [
     ),
     ("node_filesystem_files", "Filesystem total file nodes.", |s| s.files),
     ("node_filesystem_files_free", "Filesystem total free file nodes.", |s| s.files_free),
+    // Always 0 on Linux, as node_exporter has it.
+    (
+        "node_filesystem_purgeable_bytes",
+        "Filesystem space available including purgeable space (MacOS specific).",
+        |_| 0.0,
+    ),
 ];
 
 #[cfg(test)]

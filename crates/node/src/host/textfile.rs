@@ -145,7 +145,6 @@ impl Textfile {
                 }
             }
         }
-        self.families.iter_mut().for_each(fill_labels);
     }
 
     /// What stands in for a missing help text: the files that have the family.
@@ -200,10 +199,14 @@ fn read_file(path: &Path) -> Result<Read, String> {
         Some(family) => Err(format!("{}: timestamps are not allowed in a text file", family.name)),
         None => Ok(families),
     });
+    let families = families.map(|mut families| {
+        families.iter_mut().for_each(fill_labels);
+        families
+    });
     Ok((stamp, families))
 }
 
-/// All samples of a family have the same label names: those that lack one have it empty.
+/// All samples of a family in a file have the same label names: those that lack one have it empty.
 fn fill_labels(family: &mut FamilyText) {
     // A histogram's `le` and a summary's `quantile` belong to the suffix.
     let own = |name: &str| match family.kind {
