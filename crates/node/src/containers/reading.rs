@@ -70,9 +70,11 @@ impl Reading {
         let lost = |before: Option<u64>, now: Option<u64>| before.is_some() && now.is_none();
         let by_cpu_lost = !self.cpu.per_cpu_ns.is_empty() && scratch.per_cpu_ns.is_empty();
         let cpu_lost = by_cpu_lost || lost(self.cpu.usage_ns, scratch.usage_ns);
-        if cpu_lost || (lost(self.memory.usage, usage) && !how.is_root) {
+        let memory_lost = lost(self.memory.usage, usage) && !how.is_root;
+        if cpu_lost || (memory_lost && !how.last) {
             return Outcome::Vanished;
         }
+        let before = how.last.then(|| self.clone());
         let ran = self.cpu.usage_ns != scratch.usage_ns;
         let moved = ran || self.memory.usage != usage || (usage.is_none() && how.full);
         if scratch.user_ns.is_none() {
@@ -116,7 +118,25 @@ impl Reading {
         if let Err(e) = rest() {
             keep(e);
         }
+        if let Some(before) = before {
+            self.restore(before, memory_lost);
+        }
         Outcome::Read
+    }
+
+    /// Of a group that is being removed, one hierarchy after the other: what is gone already stays as
+    /// it was read before.
+    fn restore(&mut self, before: Reading, memory_lost: bool) {
+        if memory_lost {
+            self.memory = before.memory;
+        }
+        self.memory_limits = self.memory_limits.or(before.memory_limits);
+        self.cpu_limits = self.cpu_limits.or(before.cpu_limits);
+        self.throttling = self.throttling.or(before.throttling);
+        self.io = self.io.take().or(before.io);
+        for (now, before) in self.pressure.iter_mut().zip(before.pressure) {
+            *now = now.or(before);
+        }
     }
 
     /// The counters of which rates are made.
@@ -148,6 +168,8 @@ pub(super) struct How {
     pub full: bool,
     /// Whether the BFQ scheduler has the I/O figures (v1).
     pub bfq: bool,
+    /// The last reading of a group that fell empty: parts of it may be gone already.
+    pub last: bool,
     /// The root group does not vanish, and its memory usage is computed where it has no file.
     pub is_root: bool,
 }

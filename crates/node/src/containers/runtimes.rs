@@ -349,3 +349,149 @@ pub(super) fn parse_any(text: &str) {
     let _ = serde_json::from_str::<Vec<Stored>>(text);
     let _ = serde_json::from_str::<RuncState>(text);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::identify::identify;
+    use proptest::prelude::*;
+
+    const ID: &str = "4f1e3c2b4f1e3c2b4f1e3c2b4f1e3c2b4f1e3c2b4f1e3c2b4f1e3c2b4f1e3c2b";
+
+    fn root(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path.replace("ID", ID));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    fn find(root: &tempfile::TempDir, path: &str) -> Found {
+        let path = path.replace("ID", ID);
+        Runtimes::new(root.path()).find(&identify(&path), &path)
+    }
+
+    fn meta(root: &tempfile::TempDir, path: &str) -> Meta {
+        match find(root, path) {
+            Found::Yes(meta) => *meta,
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn docker() {
+        let root = root(&[
+            (
+                "var/lib/docker/containers/ID/config.v2.json",
+                br#"{"ID":"x","Name":"/web","Config":{"Image":"nginx:1","Labels":{"a.b":"c"}},"State":{"Health":{"Status":"healthy"}},"Other":[1]}"#,
+            ),
+            ("var/lib/docker/containers/ID/hostconfig.json", br#"{"NetworkMode":"container:other"}"#),
+        ]);
+        for path in ["/docker/ID", "/system.slice/docker-ID.scope"] {
+            let meta = meta(&root, path);
+            assert_eq!((meta.name.as_str(), meta.image.as_str()), ("web", "nginx:1"));
+            assert_eq!(meta.runtime, Some(Runtime::Docker));
+            assert_eq!(meta.labels["a.b"], "c");
+            assert_eq!((meta.network, meta.health), (false, 1));
+        }
+    }
+
+    #[test]
+    fn containerd_pods_and_others() {
+        let bundle = |kind: &str| {
+            format!(
+                r#"{{"annotations":{{"io.kubernetes.cri.container-type":"{kind}","io.kubernetes.cri.sandbox-name":"cart-0",
+                "io.kubernetes.cri.sandbox-namespace":"shop","io.kubernetes.cri.container-name":"main",
+                "io.kubernetes.cri.image-name":"cart:2","io.kubernetes.cri.podsandbox.image-name":"pause:3"}}}}"#
+            )
+        };
+        let file = "run/containerd/io.containerd.runtime.v2.task/k8s.io/ID/config.json";
+        let path = "/kubepods/pod0f0e0d0c-1111-2222-3333-444455556666/ID";
+        let container = meta(&root(&[(file, bundle("container").as_bytes())]), path);
+        assert_eq!((container.kind, container.network), (Kind::Container, false));
+        assert_eq!((container.name.as_str(), container.image.as_str()), (ID, "cart:2"));
+        assert_eq!(
+            (container.namespace.as_str(), container.pod.as_str(), container.container.as_str()),
+            ("shop", "cart-0", "main")
+        );
+        let sandbox = meta(&root(&[(file, bundle("sandbox").as_bytes())]), path);
+        assert_eq!(
+            (sandbox.kind, sandbox.network, sandbox.image.as_str()),
+            (Kind::Sandbox, true, "pause:3")
+        );
+        let plain = root(&[(&file.replace("k8s.io", "default"), br#"{"annotations":null}"#)]);
+        let plain = meta(&plain, "/default/ID");
+        assert_eq!((plain.kind, plain.network), (Kind::Container, true));
+    }
+
+    #[test]
+    fn crio_podman_and_runc() {
+        let user_data = "run/containers/storage/overlay-containers/ID/userdata/config.json";
+        let crio = root(&[(
+            user_data,
+            br#"{"annotations":{"io.kubernetes.cri-o.Name":"k8s_main_cart-0_shop_u_0","io.kubernetes.cri-o.ContainerType":"container",
+            "io.kubernetes.container.name":"main","io.kubernetes.pod.name":"cart-0","io.kubernetes.pod.namespace":"shop","io.kubernetes.cri-o.ImageName":"cart:2"}}"#,
+        )]);
+        let crio = meta(&crio, "/kubepods.slice/crio-ID.scope");
+        assert_eq!(
+            (crio.runtime, crio.name.as_str()),
+            (Some(Runtime::Crio), "k8s_main_cart-0_shop_u_0")
+        );
+        assert_eq!(
+            (crio.pod.as_str(), crio.container.as_str(), crio.network),
+            ("cart-0", "main", false)
+        );
+
+        let list = format!(
+            r#"[{{"id":"{ID}","names":["web"],"metadata":"{{\"image-name\":\"nginx:1\"}}"}}]"#
+        );
+        let podman = root(&[
+            (user_data, b"{}"),
+            ("var/lib/containers/storage/overlay-containers/containers.json", list.as_bytes()),
+        ]);
+        let podman = meta(&podman, "/machine.slice/libpod-ID.scope");
+        assert_eq!((podman.name.as_str(), podman.image.as_str()), ("web", "nginx:1"));
+
+        let state = br#"{"id":"web","cgroup_paths":{"memory":"/sys/fs/cgroup/memory/web"}}"#;
+        let runc = root(&[("run/runc/web/state.json", state)]);
+        assert_eq!(meta(&runc, "/web").name, "web");
+        assert!(matches!(find(&runc, "/other/web"), Found::No), "another group of that name");
+    }
+
+    #[test]
+    fn broken_state_names_its_file() {
+        let path = "/docker/ID";
+        for broken in [&b"{\"Name\":"[..], b"[]", b"", b"{\"Config\":7}"] {
+            let root = root(&[("var/lib/docker/containers/ID/config.v2.json", broken)]);
+            let Found::Unreadable(missing) = find(&root, path) else { panic!("{broken:?}") };
+            assert!(missing.why.contains("config.v2.json: "), "{}", missing.why);
+        }
+        assert!(matches!(find(&root(&[]), path), Found::No));
+    }
+
+    #[test]
+    fn invalid_utf8_and_huge_labels() {
+        let mut config = br#"{"Name":"/w"#.to_vec();
+        config.extend([0xff, 0xfe]);
+        config.extend(br#"","Config":{"Image":"i","Labels":{"big":""#);
+        config.extend("é".repeat(1 << 19).bytes());
+        config.extend(br#"""#);
+        for i in 0..500 {
+            config.extend(format!(r#","l{i}":"v""#).bytes());
+        }
+        config.extend(b"}}}");
+        let meta =
+            meta(&root(&[("var/lib/docker/containers/ID/config.v2.json", &config)]), "/docker/ID");
+        assert_eq!(meta.name, "w\u{fffd}\u{fffd}");
+        assert_eq!((meta.labels.len(), meta.labels["big"].len()), (LABELS_MAX, LABEL_BYTES_MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_returns(text in r#"[\[\]{}":,a-zA-Z0-9._ -]{0,200}"#) {
+            parse_any(&text);
+        }
+    }
+}

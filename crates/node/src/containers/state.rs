@@ -113,6 +113,7 @@ pub(super) struct State {
     pids: Vec<u32>,
     events: Vec<Event>,
     pub error: Option<kernel::Error>,
+    failed: bool,
     pub missing: Vec<Missing>,
     left_out: u64,
 }
@@ -173,6 +174,7 @@ impl State {
             pids: Vec::new(),
             events: Vec::new(),
             error: None,
+            failed: false,
             missing,
             left_out: 0,
         })
@@ -201,6 +203,7 @@ impl State {
             self.error.get_or_insert(e);
         }
         self.round += 1;
+        self.failed = self.error.is_some();
     }
 
     /// The entries that are written out: those that were read, and for a while those that ended.
@@ -214,7 +217,7 @@ impl State {
 
     /// Whether something could not be read in the newest round.
     pub fn failed(&self) -> bool {
-        self.error.is_some()
+        self.failed
     }
 
     /// Which groups are left out of the tree for their number.
@@ -222,12 +225,13 @@ impl State {
         self.left_out
     }
 
-    /// Takes in all events that are there.
+    /// Takes in the events that are there; of a flood, a part, so that nobody can hold a round up.
     pub fn handle_events(&mut self, now_ms: i64) {
         const AT_ONCE: usize = 256;
+        const TIMES: usize = 16;
         let Some(watch) = self.watch.clone() else { return };
         let mut events = std::mem::take(&mut self.events);
-        loop {
+        for _ in 0..TIMES {
             if let Err(e) = watch.read(AT_ONCE, &mut events) {
                 self.error.get_or_insert(e);
                 self.walk = true;
@@ -361,8 +365,10 @@ impl State {
         let Some(entry) = self.entries.get_mut(key) else { return };
         match self.reader.populated(&self.hierarchies, &mut entry.group) {
             Ok(Some(true)) => entry.populated = true,
-            Ok(Some(false)) if entry.populated => {
-                let how = How { time_ms: now_ms, full: true, bfq: self.bfq, is_root: false };
+            // No answer: its v2 folder is gone already, so it is empty; v1's may still be there.
+            Ok(Some(false) | None) if entry.populated && entry.ended_ms.is_none() => {
+                let how =
+                    How { time_ms: now_ms, full: true, bfq: self.bfq, last: true, is_root: false };
                 let outcome = entry.reading.take(
                     &self.hierarchies,
                     &mut self.reader,
@@ -376,7 +382,6 @@ impl State {
                     self.final_readings.taken += 1;
                 }
             }
-            // Gone already; counted when its folder is.
             Ok(_) | Err(_) => {}
         }
     }
@@ -432,7 +437,13 @@ impl State {
     /// Reads one group.
     fn read(&mut self, entry: &mut Entry, procfs: &Dir, at: Instant) {
         let full = entry.age == 0 || (self.round + entry.version).is_multiple_of(FULL_EVERY);
-        let how = How { time_ms: self.now_ms, full, bfq: self.bfq, is_root: entry.is_root() };
+        let how = How {
+            time_ms: self.now_ms,
+            full,
+            bfq: self.bfq,
+            last: false,
+            is_root: entry.is_root(),
+        };
         if ASK_IN_ROUNDS.get(entry.asked).is_some_and(|&round| entry.age >= round) {
             entry.asked += 1;
             self.ask(entry);
