@@ -342,8 +342,10 @@ pub struct Paren {
 /// A string.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StringLiteral {
-    /// Its value, unquoted.
+    /// Its value, unquoted; what is not UTF-8 is replaced.
     pub value: String,
+    /// Its bytes, where they are not UTF-8.
+    pub invalid: Option<Box<[u8]>>,
     /// Where.
     pub span: Span,
 }
@@ -413,6 +415,8 @@ pub struct VectorSelector {
     pub anchored: bool,
     /// `smoothed`
     pub smoothed: bool,
+    /// The engine's mark that of histograms nothing but count and sum matters.
+    pub counts_only: bool,
     /// The second argument of `info` may match everything.
     pub may_match_all: bool,
     /// Where.

@@ -1,5 +1,6 @@
 //! Literals: numbers and strings as Go reads them, numbers as Go prints them.
 
+use model::labels::Quoted;
 use std::borrow::Cow;
 
 /// A number as PromQL writes it: Go's integers of any base, else Go's floats.
@@ -90,12 +91,29 @@ pub fn format_float_short(value: f64) -> String {
     format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
 
-/// The value of a quoted string: double or single quotes with escapes, back quotes without.
+/// The value of a quoted string; what is not UTF-8 is replaced.
 pub(crate) fn unquote(text: &str) -> Option<String> {
+    unquote_bytes(text).map(|b| String::from_utf8_lossy(&b).into_owned())
+}
+
+/// Bytes in double quotes, as Go's `strconv.Quote` prints them.
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        let quoted = Quoted(chunk.valid()).to_string();
+        out.push_str(&quoted[1..quoted.len() - 1]);
+        chunk.invalid().iter().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
+    }
+    out.push('"');
+    out
+}
+
+/// The bytes of a quoted string: double or single quotes with escapes, back quotes without.
+pub(crate) fn unquote_bytes(text: &str) -> Option<Vec<u8>> {
     let quote = text.chars().next()?;
     let body = text.strip_prefix(quote)?.strip_suffix(quote)?;
     if quote == '`' {
-        return (!body.contains('`')).then(|| body.replace('\r', ""));
+        return (!body.contains('`')).then(|| body.replace('\r', "").into_bytes());
     }
     if !matches!(quote, '"' | '\'') || body.contains('\n') {
         return None;
@@ -138,8 +156,7 @@ pub(crate) fn unquote(text: &str) -> Option<String> {
         };
         bytes.push(simple);
     }
-    // Labels are UTF-8 here; a broken byte becomes the replacement character.
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::ast::{
 };
 use crate::function;
 use crate::lexer::Lexer;
-use crate::literal::{parse_number, unquote};
+use crate::literal::{parse_number, unquote, unquote_bytes};
 use crate::query::ParseOptions;
 use crate::token::{Keyword, Kind, Preprocessor, Token};
 use model::labels::{METRIC_NAME, Quoted};
@@ -220,8 +220,10 @@ impl<'a> Parser<'a> {
             Kind::Number | Kind::Duration => Ok(Expr::Number(self.number_or_duration())),
             Kind::String => {
                 let token = self.take();
+                let bytes = unquote_bytes(token.text);
                 let value = self.unquoted(&token);
-                Ok(Expr::String(StringLiteral { value, span: token.span }))
+                let invalid = bytes.filter(|b| std::str::from_utf8(b).is_err()).map(Into::into);
+                Ok(Expr::String(StringLiteral { value, invalid, span: token.span }))
             }
             Kind::LeftParen => {
                 let start = self.take().span.start;
@@ -538,8 +540,17 @@ impl<'a> Parser<'a> {
             matchers.push(Matcher::equal(METRIC_NAME, &name));
         }
         let modifiers = Modifiers::default();
-        let (anchored, smoothed, may_match_all) = (false, false, false);
-        Ok(VectorSelector { name, matchers, modifiers, anchored, smoothed, may_match_all, span })
+        let (anchored, smoothed, counts_only, may_match_all) = (false, false, false, false);
+        Ok(VectorSelector {
+            name,
+            matchers,
+            modifiers,
+            anchored,
+            smoothed,
+            counts_only,
+            may_match_all,
+            span,
+        })
     }
 
     /// The matchers after an opening brace, and the closing one.

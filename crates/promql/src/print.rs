@@ -6,7 +6,7 @@ use crate::ast::{
     MatrixSelector, Modifiers, Number, Subquery, VectorSelector,
 };
 use crate::duration::format_duration;
-use crate::literal::{format_float, format_float_short};
+use crate::literal::{format_float, format_float_short, quote_bytes};
 use model::MatchOp;
 use model::labels::{METRIC_NAME, Quoted, is_label_name};
 use std::fmt::{self, Display, Formatter};
@@ -36,7 +36,10 @@ impl Display for Expr {
             Expr::Matrix(e) => e.fmt(f),
             Expr::Number(e) => e.fmt(f),
             Expr::Paren(e) => write!(f, "({})", e.expr),
-            Expr::String(e) => Quoted(&e.value).fmt(f),
+            Expr::String(e) => match &e.invalid {
+                Some(bytes) => f.write_str(&quote_bytes(bytes)),
+                None => Quoted(&e.value).fmt(f),
+            },
             Expr::Subquery(e) => write!(f, "{}{}", e.expr, Range(e)),
             Expr::Unary(e) => write!(f, "{}{}", if e.minus { "-" } else { "+" }, e.expr),
             Expr::Vector(e) => e.fmt(f),

@@ -3,6 +3,7 @@
 
 use super::aggregate_pick;
 use super::evaluate::{Evaluator, Result};
+use super::functions::{go_max, go_min};
 use super::over_time::{HistogramTotal, Mean};
 use super::quantile::{quantile, sort_key};
 use super::values::{Grid, Point, Points, Series};
@@ -71,14 +72,9 @@ fn warn_of_quantiles(ev: &Evaluator<'_>, quantiles: &[f64], span: Span) {
     }
 }
 
-/// The least and the greatest of values, NaN aside.
+/// The least and the greatest of values; NaN if any is.
 pub(super) fn bounds(values: &[f64]) -> (f64, f64) {
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    for v in values {
-        min = min.min(*v);
-        max = max.max(*v);
-    }
-    (min, max)
+    values.iter().fold((f64::MAX, f64::MIN), |(min, max), v| (go_min(min, *v), go_max(max, *v)))
 }
 
 /// The groups that series fall into, in the order of their first series.

@@ -123,10 +123,13 @@ fn keep(op: AggregateOp, param: f64, group: &mut Vec<usize>, all: &[Series], i: 
 
 /// `count_values("label", vector)`
 pub(super) fn count_values(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Result<Vec<Series>> {
-    let label = e.param.as_ref().map(|p| ev.string(p)).unwrap_or_default();
-    if label.is_empty() {
-        return Err(QueryError::Execution("invalid label name \"\"".into()));
-    }
+    let label = match e.param.as_ref().map(|p| ev.label_name(p)) {
+        Some(Ok(label)) => label,
+        Some(Err(shown)) => {
+            return Err(QueryError::Execution(format!("invalid label name {shown}")));
+        }
+        None => return Ok(Vec::new()),
+    };
     let mut grouping = e.grouping.clone();
     if !e.without {
         grouping.push(label.clone());

@@ -139,6 +139,19 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The label name that a string expression gives; fails with the text as it is to be shown where
+    /// it is none.
+    pub fn label_name(&self, expr: &Expr) -> std::result::Result<String, String> {
+        match expr.unwrap_parens() {
+            Expr::String(s) if s.invalid.is_some() || s.value.is_empty() => Err(s
+                .invalid
+                .as_ref()
+                .map_or_else(|| "\"\"".into(), |bytes| crate::literal::quote_bytes(bytes))),
+            Expr::StepInvariant(e) => self.label_name(e),
+            other => Ok(self.string(other)),
+        }
+    }
+
     /// Evaluates an instant-vector expression and collects its series.
     pub fn vector(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Series>> {
         let mut out = Vec::new();
@@ -335,7 +348,8 @@ impl<'a> Evaluator<'a> {
                 let before = m.range_ms + if v.anchored || v.smoothed { self.lookback } else { 0 };
                 let after = if v.smoothed { self.lookback } else { 0 };
                 let func = context.call.func.name;
-                let reach = Reach { before, after, range: m.range_ms, func };
+                let counts_only = v.counts_only;
+                let reach = Reach { before, after, range: m.range_ms, func, counts_only };
                 let reference = context.range.reference;
                 self.read(&v.matchers, reference, &reach, grid, &mut |labels, columns| {
                     run(labels, false, columns, sink)

@@ -166,7 +166,8 @@ fn fetch(
             });
         }
         matchers.extend(data.iter().chain(names).cloned());
-        let reach = Reach { before: ev.lookback, after: 0, range: 0, func: "info" };
+        let reach =
+            Reach { before: ev.lookback, after: 0, range: 0, func: "info", counts_only: false };
         ev.read(&matchers, reference, &reach, grid, &mut |labels, columns| {
             let mut points = Points::absent(grid.count);
             let want = Want::InfoTime;

@@ -3,7 +3,7 @@
 use super::evaluate::{Evaluator, Result};
 use super::merge_same_labels;
 use super::values::{Grid, Series};
-use crate::ast::Call;
+use crate::ast::{Call, Expr};
 use crate::query::QueryError;
 use model::labels::METRIC_NAME;
 use model::matcher::anchored_regex;
@@ -18,7 +18,7 @@ pub(super) fn replace(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Ve
     let regex = anchored_regex(pattern).map_err(|_| {
         QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
     })?;
-    check_name(destination, "destination", "label_replace")?;
+    check_name(ev, &call.args[1], "destination", "label_replace")?;
     let mut all = ev.vector(&call.args[0], grid)?;
     let mut captures = regex.create_captures();
     for series in &mut all {
@@ -37,10 +37,10 @@ pub(super) fn join(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<S
     let [destination, separator, sources @ ..] = &text[..] else {
         return Err(QueryError::Execution("label_join() needs two strings".into()));
     };
-    for source in sources {
-        check_name(source, "source", "label_join")?;
+    for source in &call.args[3..] {
+        check_name(ev, source, "source", "label_join")?;
     }
-    check_name(destination, "destination", "label_join")?;
+    check_name(ev, &call.args[1], "destination", "label_join")?;
     let mut all = ev.vector(&call.args[0], grid)?;
     for series in &mut all {
         let values: Vec<&str> =
@@ -51,13 +51,11 @@ pub(super) fn join(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<S
     merge_same_labels(all)
 }
 
-fn check_name(name: &str, what: &str, function: &str) -> Result<()> {
-    if name.is_empty() {
-        return Err(QueryError::Execution(format!(
-            "invalid {what} label name in {function}(): {name}"
-        )));
-    }
-    Ok(())
+fn check_name(ev: &Evaluator<'_>, arg: &Expr, what: &str, function: &str) -> Result<()> {
+    ev.label_name(arg).map(|_| ()).map_err(|_| {
+        let name = ev.string(arg);
+        QueryError::Execution(format!("invalid {what} label name in {function}(): {name}"))
+    })
 }
 
 fn set(series: &mut Series, name: &str, value: &str) {

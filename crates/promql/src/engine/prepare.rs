@@ -1,7 +1,7 @@
 //! Prepares an expression for one query: computes what depends only on the query's own times, and
 //! marks what has the same value at every step.
 
-use crate::ast::{At, DurationExpr, DurationOperator, Expr, Modifiers, Number};
+use crate::ast::{At, BinaryOp, DurationExpr, DurationOperator, Expr, Modifiers, Number};
 use crate::duration_parser::MAX_SECONDS;
 use crate::query::QueryError;
 
@@ -36,6 +36,7 @@ struct Times {
 /// Prepares `expr` for a query from `start` to `end` in steps of `step` (0 for an instant query).
 pub(super) fn prepare(expr: &mut Expr, start: i64, end: i64, step: i64) -> Result<(), QueryError> {
     let times = Times { start, end, step };
+    mark_counts(expr, false);
     fold(expr, &times);
     durations(expr, &times)?;
     let (_, wrap) = mark(expr, &times);
@@ -43,6 +44,36 @@ pub(super) fn prepare(expr: &mut Expr, start: i64, end: i64, step: i64) -> Resul
         invariant(expr);
     }
     Ok(())
+}
+
+/// Marks selectors of whose histograms only counts and sums are asked for, `within` a function that
+/// asks for just those. Prometheus then looks for counter resets while it reads, which shows in
+/// warnings.
+fn mark_counts(expr: &mut Expr, within: bool) {
+    let within = match expr {
+        Expr::Vector(v) => {
+            v.counts_only = within;
+            return;
+        }
+        Expr::Matrix(m) => {
+            m.selector.counts_only = within;
+            return;
+        }
+        // Resets within a subquery are found by the buckets.
+        Expr::Subquery(_) => false,
+        Expr::Call(c) => match c.func.name {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => true,
+            "histogram_quantile"
+            | "histogram_quantiles"
+            | "histogram_fraction"
+            | "histogram_stddev"
+            | "histogram_stdvar" => false,
+            _ => within,
+        },
+        Expr::Binary(b) if matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) => false,
+        _ => within,
+    };
+    expr.children_mut().into_iter().for_each(|c| mark_counts(c, within));
 }
 
 /// Replaces `start()`, `end()`, `range()` and `step()` by numbers.

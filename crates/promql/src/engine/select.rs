@@ -6,8 +6,10 @@ use super::values::{Grid, Kind, Points, RangeSeries, Series};
 use super::window::{Bounds, Samples};
 use crate::ast::{At, MatrixSelector, Modifiers, VectorSelector};
 use crate::query::{MatrixSeries, QueryError};
+use model::histogram::ResetHint;
 use model::value::is_stale;
-use model::{Columns, Hints, Labels, Matcher, ReadError, Selection};
+use model::{Columns, Hints, Histogram, Labels, Matcher, ReadError, Selection};
+use std::sync::Arc;
 
 /// What an instant selector gives at each time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +52,8 @@ pub(super) struct Reach<'a> {
     pub after: i64,
     pub range: i64,
     pub func: &'a str,
+    /// Only counts and sums of histograms matter.
+    pub counts_only: bool,
 }
 
 impl Evaluator<'_> {
@@ -81,6 +85,9 @@ impl Evaluator<'_> {
             self.interrupt.check()?;
             set.read(&mut columns).map_err(read_error)?;
             if !columns.times_ms.is_empty() {
+                if reach.counts_only {
+                    reduce_to_counts(&mut columns);
+                }
                 self.hold(columns.times_ms.len())?;
                 let result = each(&labels, &mut columns);
                 self.release(columns.times_ms.len());
@@ -105,7 +112,13 @@ impl Evaluator<'_> {
         if selector.smoothed {
             return self.stream_smoothed(selector, grid, sink);
         }
-        let reach = Reach { before: self.lookback, after: 0, range: 0, func: "" };
+        let reach = Reach {
+            before: self.lookback,
+            after: 0,
+            range: 0,
+            func: "",
+            counts_only: selector.counts_only,
+        };
         let mut series = Series::default();
         self.read(&selector.matchers, reference, &reach, grid, &mut |labels, columns| {
             series.points.reset(grid.count);
@@ -184,7 +197,8 @@ impl Evaluator<'_> {
         let extended = selector.anchored || selector.smoothed;
         let before = m.range_ms + if extended { self.lookback } else { 0 };
         let after = if selector.smoothed { self.lookback } else { 0 };
-        let reach = Reach { before, after, range: m.range_ms, func: "" };
+        let counts_only = selector.counts_only;
+        let reach = Reach { before, after, range: m.range_ms, func: "", counts_only };
         let end = reference.time(grid.start);
         let start = end - m.range_ms;
         let mut out = Vec::new();
@@ -226,7 +240,8 @@ impl Evaluator<'_> {
     ) -> Result<()> {
         let reference = Reference::of(&selector.modifiers);
         let lookback = self.lookback;
-        let reach = Reach { before: lookback, after: lookback, range: 0, func: "" };
+        let reach =
+            Reach { before: lookback, after: lookback, range: 0, func: "", counts_only: false };
         self.read(&selector.matchers, reference, &reach, grid, &mut |labels, columns| {
             let mut samples = Samples::default();
             samples.fill(columns);
@@ -247,6 +262,32 @@ impl Evaluator<'_> {
             }
             sink(&mut Series { labels: labels.clone(), drop_name: false, points })
         })
+    }
+}
+
+/// Leaves counts and sums of histograms, with hints from comparing each with the one before.
+fn reduce_to_counts(columns: &mut Columns) {
+    let mut before: Option<Arc<Histogram>> = None;
+    for (_, histogram) in &mut columns.histograms {
+        let whole = histogram.clone();
+        let mut reset_hint = whole.reset_hint;
+        if is_stale(whole.sum) {
+            continue;
+        }
+        if reset_hint == ResetHint::Unknown
+            && let Some(before) = &before
+        {
+            let reset = whole.is_reset_after(before);
+            reset_hint = if reset { ResetHint::Reset } else { ResetHint::NotReset };
+        }
+        *histogram = Arc::new(Histogram {
+            reset_hint,
+            schema: whole.schema,
+            count: whole.count,
+            sum: whole.sum,
+            ..Histogram::default()
+        });
+        before = Some(whole);
     }
 }
 

@@ -71,34 +71,25 @@ impl MemoryStore {
     }
 }
 
-/// What a chunk tells of a histogram that follows `before`.
+/// What a chunk tells of a histogram that follows `before`: that it is a gauge, or that it was not
+/// reset. Of one that begins a chunk, as after a reset, nothing is known.
 fn stored_hint(before: Option<&Histogram>, h: &Histogram) -> ResetHint {
-    match h.reset_hint {
-        ResetHint::Gauge => return ResetHint::Gauge,
-        ResetHint::Reset => return ResetHint::Reset,
-        _ => {}
+    if h.reset_hint == ResetHint::Gauge {
+        return ResetHint::Gauge;
     }
-    let Some(before) = before.filter(|b| b.reset_hint != ResetHint::Gauge) else {
-        return ResetHint::Unknown;
-    };
-    if is_stale(h.sum) {
-        return ResetHint::NotReset;
-    }
-    if is_stale(before.sum) {
-        return ResetHint::Unknown;
-    }
-    let mut plain = h.clone();
-    plain.reset_hint = ResetHint::Unknown;
-    if h.count < before.count {
-        return ResetHint::Reset;
-    }
-    let same_layout = h.schema == before.schema
-        && h.zero_threshold == before.zero_threshold
-        && h.custom_bounds == before.custom_bounds;
-    if !same_layout {
-        return ResetHint::Unknown;
-    }
-    if plain.is_reset_after(before) { ResetHint::Reset } else { ResetHint::NotReset }
+    let goes_on = before.is_some_and(|before| {
+        let mut plain = h.clone();
+        plain.reset_hint = ResetHint::Unknown;
+        before.reset_hint != ResetHint::Gauge
+            && h.reset_hint != ResetHint::Reset
+            && (is_stale(h.sum)
+                || !is_stale(before.sum)
+                    && h.schema == before.schema
+                    && h.zero_threshold == before.zero_threshold
+                    && h.custom_bounds == before.custom_bounds
+                    && !plain.is_reset_after(before))
+    });
+    if goes_on { ResetHint::NotReset } else { ResetHint::Unknown }
 }
 
 fn matches(labels: &Labels, matchers: &[Matcher]) -> bool {
