@@ -20,19 +20,18 @@ fn main() -> io::Result<()> {
         list(&dist, &dist, &mut files)?;
     }
     files.sort();
-    let mut table = String::from("static ASSETS: &[Asset] = &[\n");
+    let mut table = String::from("static ASSETS: &[Entry] = &[\n");
     for (index, name) in files.iter().filter(|n| !is_compressed_form(n, &files)).enumerate() {
         let path = dist.join(name).canonicalize()?;
         let gzip = gzipped(&path, &out_dir.join(format!("{index}.gz")))?;
         let brotli = Some(dist.join(format!("{name}.br"))).filter(|p| p.is_file());
-        let etag = hash(&fs::read(&path)?);
+        let brotli = brotli.map(|b| b.canonicalize()).transpose()?;
         let _ = writeln!(
             table,
-            "    Asset {{ path: {:?}, etag: \"\\\"{etag:016x}\\\"\", plain: include_bytes!({path:?}), \
-             gzip: {}, brotli: {} }},",
-            format!("/{name}"),
+            "    Entry {{ path: {name:?}, body: include_bytes!({path:?}), brotli: {}, zstd: None, \
+             gzip: {} }},",
+            optional(brotli.as_deref()),
             optional(gzip.as_deref()),
-            optional(brotli.map(|b| b.canonicalize()).transpose()?.as_deref()),
         );
     }
     table.push_str("];\n");
@@ -76,11 +75,4 @@ fn gzipped(path: &Path, to: &Path) -> io::Result<Option<PathBuf>> {
     }
     fs::write(to, packed)?;
     Ok(Some(to.to_owned()))
-}
-
-/// FNV-1a; tells one build's file from another's, nothing more.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

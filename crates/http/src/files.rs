@@ -53,8 +53,8 @@ impl Files {
         self.entries.contains_key("index.html")
     }
 
-    /// Answers a request: the file of that path; `index.html` for `/` and for any unknown path without
-    /// an extension that a browser wants to show; 404 otherwise.
+    /// Answers a request: the file of that path; `index.html` for `/` and for any unknown path that
+    /// a browser wants to show, but for those of files that change their names; 404 otherwise.
     pub fn serve(&self, request: &Request) -> Response {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let allow = [(header::ALLOW, "GET, HEAD")];
@@ -65,7 +65,8 @@ impl Files {
             if let Some((entry, tag)) = self.entries.get(path) {
                 return self.file(entry, tag, request.headers());
             }
-            if !wants_page(path, request.headers()) {
+            let is_asset = !self.immutable.is_empty() && path.starts_with(self.immutable);
+            if is_asset || !wants_page(request.headers()) {
                 return (StatusCode::NOT_FOUND, format!("no such path: /{path}\n")).into_response();
             }
         }
@@ -133,16 +134,16 @@ fn index(entry: &Entry) -> Response {
     (headers, page.replace(NONCE, &nonce)).into_response()
 }
 
-/// Whether it is a person who looks there: a path without an extension, and HTML is asked for by name.
-fn wants_page(path: &str, headers: &HeaderMap) -> bool {
-    let last = path.rsplit('/').next().unwrap_or("");
+/// Whether it is a person who looks there: HTML is asked for by name. The ending of the path says
+/// nothing: the page of a control group is named as that is (`/containers/system.slice/ssh.service`).
+fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     let html = |part: &str| {
         let mut parts = part.split(';').map(str::trim);
         parts.next() == Some("text/html")
             && !parts.any(|p| p.starts_with("q=0") && !p.contains('.'))
     };
-    !last.contains('.') && accept.split(',').any(html)
+    accept.split(',').any(html)
 }
 
 fn has_tag(headers: &HeaderMap, tag: &HeaderValue) -> bool {
@@ -237,7 +238,9 @@ mod tests {
     #[tokio::test]
     async fn only_a_person_gets_the_page_for_an_unknown_path() {
         let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
-        for path in ["/", "/index.html", "/containers/x?y=1"] {
+        for path in
+            ["/", "/index.html", "/containers/x?y=1", "/containers/system.slice/ssh.service"]
+        {
             let (status, headers, body) = get(path, &browser).await;
             assert_eq!(
                 (status, &headers["content-type"]),
@@ -255,6 +258,7 @@ mod tests {
         assert_ne!(first["content-security-policy"], second["content-security-policy"]);
         assert_eq!(get("/api/v1/nothing", &[("accept", "*/*")]).await.0, 404);
         assert_eq!(get("/assets/gone.js", &browser).await.0, 404);
+        assert_eq!(get("/picture.png", &[("accept", "image/*,*/*")]).await.0, 404);
         assert_eq!(get("/../etc/passwd", &[]).await.0, 404);
     }
 }

@@ -43,6 +43,10 @@ pub struct Fixed {
     pub memory_limit: Option<u64>,
     /// The options.
     pub flags: Vec<Flag>,
+    /// Where we answer.
+    pub url: String,
+    /// What the listener counts.
+    pub listener: Arc<http::Stats>,
     /// What root would add and the like: true from the start.
     pub notices: Vec<Notice>,
 }
@@ -99,8 +103,6 @@ pub struct Machine {
     heartbeat: Mutex<Instant>,
     dead: AtomicBool,
     metadata: Mutex<(u64, Arc<BTreeMap<String, Metadata>>)>,
-    /// Where we answer, once we do.
-    pub address: OnceLock<String>,
 }
 
 /// A lock whose holder panicked still holds plain data.
@@ -129,7 +131,6 @@ impl Machine {
             heartbeat: Mutex::new(Instant::now()),
             dead: AtomicBool::new(false),
             metadata: Mutex::default(),
-            address: OnceLock::new(),
         }
     }
 
@@ -344,10 +345,9 @@ impl Backend for Machine {
     }
 
     fn targets(&self) -> Vec<Target> {
-        let address = self.address.get().map_or("127.0.0.1:7600", String::as_str);
         let rounds = Machine::targets(self);
         let jobs = collect::JOBS.iter().zip(rounds);
-        jobs.map(|(job, round)| self.target(job, &round, address)).collect()
+        jobs.map(|(job, round)| self.target(job, &round)).collect()
     }
 
     fn metadata(&self) -> Arc<BTreeMap<String, Metadata>> {
@@ -384,14 +384,15 @@ impl Backend for Machine {
 }
 
 impl Machine {
-    fn target(&self, job: &collect::Job, round: &TargetRound, address: &str) -> Target {
+    fn target(&self, job: &collect::Job, round: &TargetRound) -> Target {
         let interval = promql::duration::format_duration(self.fixed.interval_ms);
         let labels = job.labels(&self.fixed.hostname);
-        let url = format!("http://{address}{}", job.path);
+        let (scheme, address) = self.fixed.url.split_once("://").unwrap_or(("http", ""));
+        let url = format!("{scheme}://{address}{}", job.path);
         let discovered = [
             ("__address__", address),
             ("__metrics_path__", job.path),
-            ("__scheme__", "http"),
+            ("__scheme__", scheme),
             ("__scrape_interval__", &interval),
             ("__scrape_timeout__", &interval),
             ("job", job.name),

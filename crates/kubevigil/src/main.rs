@@ -13,7 +13,6 @@ mod options;
 mod ourselves;
 mod process;
 mod script;
-mod serve;
 mod standalone;
 
 use options::Task;

@@ -17,6 +17,7 @@ pub fn write(machine: &Machine, sink: &mut dyn Sink) {
     process(machine, &mut out);
     rounds(machine, &mut out);
     store(machine, &mut out);
+    machine.fixed.listener.write(out.0);
 }
 
 fn process(machine: &Machine, out: &mut Out<'_>) {

@@ -4,7 +4,7 @@
 use crate::machine::{Fixed, Machine, standing_notices};
 use crate::options::{Durability, Options};
 use crate::process::Itself;
-use crate::{clock, collect, log, serve};
+use crate::{clock, collect, log};
 use anyhow::{Context, bail};
 use api::{Api, Limits};
 use promql::{Engine, EngineOptions};
@@ -41,10 +41,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn standalone(options: Options) -> anyhow::Result<()> {
-    let listener = serve::bind(&options).await?;
+    let server = http::Server::bind(listening(&options)).await?;
     let dir = data_dir(&options)?;
-    let machine = Arc::new(machine(&options, &dir)?);
-    let _ = machine.address.set(listener.address().to_string()); // it is set once
+    let machine = Arc::new(machine(&options, &dir, &server)?);
     let mut opening = open(machine.clone(), dir, &options);
     let stop = Arc::new(collect::Stop::default());
     let collector =
@@ -56,20 +55,25 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
         check(outcome)?;
     }
     let api = Api::new(machine.clone(), engine(&options, &machine), limits(&options));
-    println!("Kubevigil watches this machine: open {}", listener.url());
-    let server = listener.serve(api.router());
+    println!("Kubevigil watches this machine: open {}", server.url());
 
-    let outcome = tokio::select! {
-        stopped = told_to_stop() => stopped,
-        failed = async {
-            if opened.is_err() {
-                check(&opening.await)?;
+    let (failed, failure) = oneshot::channel();
+    let shutdown = async {
+        let watched = async {
+            if opened.is_err()
+                && let Err(error) = check(&opening.await)
+            {
+                return error;
             }
-            std::future::pending::<anyhow::Result<()>>().await
-        } => failed,
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = http::terminated() => {}
+            error = watched => drop(failed.send(error)),
+        }
+        tracing::info!("stopping");
     };
-    tracing::info!("stopping");
-    server.stop(DRAIN).await;
+    server.serve(api.router(), shutdown).await;
     stop.ask();
     let end = tokio::task::spawn_blocking(move || {
         if collector.join().is_err() {
@@ -80,7 +84,19 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
     if let Some(Err(error)) = end.await.context("a thread of ours died")? {
         bail!("the store was not closed well: {error}");
     }
-    outcome
+    failure.await.map_or(Ok(()), Err)
+}
+
+fn listening(options: &Options) -> http::Options {
+    http::Options {
+        listen: options.listen.clone(),
+        web_config: options.web_config_file.clone(),
+        insecure: options.listen_insecure,
+        // A query that takes too long is told so before the listener gives up on it.
+        request_timeout: options.query_timeout + Duration::from_secs(30),
+        grace: DRAIN,
+        ..http::Options::default()
+    }
 }
 
 type Opened = Result<Result<(), tsdb::Error>, oneshot::error::RecvError>;
@@ -137,7 +153,11 @@ fn open(
     opened
 }
 
-fn machine(options: &Options, dir: &std::path::Path) -> anyhow::Result<Machine> {
+fn machine(
+    options: &Options,
+    dir: &std::path::Path,
+    server: &http::Server,
+) -> anyhow::Result<Machine> {
     let mut itself = Itself::open()?;
     let limit = options.memory_limit.or_else(|| itself.memory_limit());
     let uname = kernel::system::uname();
@@ -164,6 +184,8 @@ fn machine(options: &Options, dir: &std::path::Path) -> anyhow::Result<Machine> 
         retention_bytes: options.retention_size,
         memory_limit: limit,
         flags,
+        url: server.url(),
+        listener: server.stats(),
         notices: standing_notices(options, is_root),
     };
     let node = node::Node::open(node_options(options)?).context("cannot read this machine")?;
@@ -225,17 +247,6 @@ fn data_dir(options: &Options) -> anyhow::Result<PathBuf> {
              give a folder with --data-dir"
         ),
     }
-}
-
-async fn told_to_stop() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 fn milliseconds(duration: Duration) -> i64 {
