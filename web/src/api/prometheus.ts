@@ -201,3 +201,22 @@ export function appendFrame(old: Frame, tail: Frame, next: Window): Frame {
   const series = [...byName.values()].filter((one) => one.values.some((value) => value !== null));
   return { ...tail, window: next, series };
 }
+
+export interface Metric {
+  name: string;
+  type: string;
+  help: string;
+}
+
+/** Every metric name that is stored, with type and meaning where they are known. */
+export async function getMetrics(signal?: AbortSignal): Promise<Metric[]> {
+  const [names, metadata] = await Promise.all([
+    ask<{ data: string[] }>('/api/v1/label/__name__/values', {}, { signal }),
+    ask<{ data: Record<string, { type: string; help: string }[]> }>('/api/v1/metadata', {}, { signal }),
+  ]);
+  const known = metadata.data ?? {};
+  return (names.data ?? []).map((name) => {
+    const about = (known[name] ?? known[name.replace(/_(total|bucket|sum|count)$/, '')])?.[0];
+    return { name, type: about?.type ?? 'unknown', help: about?.help ?? '' };
+  });
+}

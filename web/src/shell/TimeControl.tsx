@@ -42,15 +42,7 @@ export function TimeControl({ step }: { step: boolean }) {
         >
           <Left />
         </Step>
-        <Popover
-          opened={open}
-          onChange={setOpen}
-          position="bottom-end"
-          shadow="md"
-          trapFocus
-          returnFocus
-          withinPortal={false}
-        >
+        <Popover opened={open} onChange={setOpen} position="bottom-end" shadow="md" trapFocus returnFocus>
           <Popover.Target>
             <Button
               variant="default"

@@ -113,7 +113,7 @@ function Facts({ container }: { container: Container }) {
     'Processes',
     container.processes === null
       ? null
-      : `${count(container.processes)}${container.threads === null ? '' : `, ${count(container.threads)} threads`}`,
+      : `${count(container.processes)}${container.threads === null ? '' : ` with ${count(container.threads)} threads`}`,
   );
   add('Image', container.image && <code>{container.image}</code>);
   add('Pod', container.pod && `${container.namespace}/${container.pod}`);
@@ -202,7 +202,7 @@ function Graphs({ id, container }: { id: string; container: Container | null }) 
   const limit = { limit: true, color: hue('red', scheme) };
   const why = (what: string, otherwise: string) => {
     const reason = container?.missing.find((one) => one.what.startsWith(what));
-    return reason ? `${reason.what}: ${reason.why}` : otherwise;
+    return reason ? reason.why : otherwise;
   };
   const oomLines = single(oom, 'killed', { color: hue('red', scheme) });
   const swapLines = single(swap, 'swap', { color: hue('orange', scheme) }).filter((one) =>

@@ -17,6 +17,7 @@ import { queryHistory } from './history';
 import { type PanelState, pointAt } from './panels';
 
 const Editor = lazy(() => import('./Editor'));
+const Start = lazy(() => import('./Start'));
 
 /** Heavy queries are not asked again and again: between two there are at least this many times the seconds one took. */
 const REST = 8;
@@ -113,9 +114,9 @@ export function QueryPanel(props: {
       {answer.error ? (
         <Failure error={answer.error} expr={state.expr} />
       ) : state.expr === '' ? (
-        <p className={classes.nothing}>
-          Write a query and press Enter. Ctrl-Space completes names and labels.
-        </p>
+        <Suspense fallback={<div className={classes.blank} />}>
+          <Start onChoose={(expr) => onChange({ ...state, expr })} />
+        </Suspense>
       ) : state.tab === 'graph' ? (
         <Graph frame={answer.graph} mode={state.mode} title={state.expr} waiting={answer.fetching} />
       ) : (
