@@ -432,7 +432,8 @@ function seriesFor(query: string): Made2[] {
   if (has('by (id) (last_over_time(container_memory'))
     return groups((m, t) => m.memory * (0.9 + 0.2 * wave(`mem${m.id}`, t)));
   if (made) return containerSeries(made, query);
-  if (query === 'up')
+  if (query.startsWith('count_over_time(up')) return one({}, () => 60);
+  if (query.startsWith('up'))
     return ['node', 'cadvisor'].map((job) => ({
       labels: { __name__: 'up', job, instance: 'workbench' },
       value: () => 1,

@@ -1,7 +1,7 @@
 // The browser tests: the real program, Debian's Chromium.
 //   npm run e2e -- --binary ../target/debug/kubevigil [--only WORD] [--shots FOLDER]
 import { existsSync, mkdirSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { launch } from './browser.mjs';
 import { Server } from './server.mjs';
@@ -26,6 +26,21 @@ mkdirSync(shots, { recursive: true });
 
 const browser = await launch();
 const server = await Server.create(binary);
+// A wait that a failed test had begun must not end the run.
+process.on('unhandledRejection', () => {});
+
+/** What a failed test saw last. */
+async function lastSights(name) {
+  for (const page of browser.contexts().flatMap((context) => context.pages())) {
+    const file = join(shots, `failed-${name.replace(/\W+/g, '-')}.png`);
+    await page.screenshot({ path: file }).then(
+      () => console.log(`        at ${page.url()}, seen in ${file}`),
+      () => console.log(`        at ${page.url()}`),
+    );
+    for (const wrong of page.wrongs ?? []) console.log(`        ${wrong}`);
+  }
+}
+
 let failed = 0;
 let passed = 0;
 try {
@@ -47,7 +62,9 @@ try {
     } catch (error) {
       failed += 1;
       console.log(`FAILED  ${name}\n${error.stack ?? error}`);
+      await lastSights(name);
     }
+    for (const context of browser.contexts()) await context.close();
   }
   if (/panicked/.test(server.output)) {
     failed += 1;

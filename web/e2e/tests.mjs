@@ -102,9 +102,9 @@ async function containers({ browser, server }) {
     .locator(`[data-row] [title=${JSON.stringify(group.id)}]`)
     .first()
     .waitFor();
-  assert.equal(await page.getByLabel('Filter').inputValue(), word);
+  assert.equal(await page.getByLabel('Filter', { exact: true }).inputValue(), word);
   await page.locator('th[aria-sort="descending"]', { hasText: 'Memory' }).waitFor();
-  await page.getByLabel('Filter').fill('no such group anywhere');
+  await page.getByLabel('Filter', { exact: true }).fill('no such group anywhere');
   await page.getByText('Nothing matches').waitFor();
   nothingWrong(page);
   await close(page);
@@ -149,7 +149,7 @@ async function explore({ browser, server }) {
   const answered = page.waitForResponse(
     (response) => response.url().includes('/api/v1/query_range') && response.status() === 200,
   );
-  await page.getByRole('button', { name: 'Run' }).click();
+  await page.getByRole('button', { name: 'Run', exact: true }).click();
   const result = (await (await answered).json()).data.result;
   assert.ok(result.length >= 8, `only ${result.length} series of CPU time`);
   await page.getByText(`${result.length} series`).waitFor();

@@ -2,11 +2,14 @@
 
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { useStatus } from '../shell/connection';
 import type { Asked } from '../shell/data';
 import { useHistory } from '../shell/data';
 import { Open } from '../shell/icons';
 import { shared } from '../shell/search';
+import { useZone } from '../shell/settings';
 import { useTime } from '../shell/time';
+import { moment } from '../time/text';
 import { Chart, type ChartProps, type Line } from './Chart';
 import classes from './Panel.module.css';
 
@@ -44,6 +47,7 @@ export function ChartPanel(
   const waiting = asked.every((one) => one.waiting);
   const window = asked.find((one) => one.frame)?.frame?.window ?? time.window;
   const empty = chart.lines.length === 0;
+  const emptyWord = useEmptyWord(chart.emptyWord);
   return (
     <Panel
       title={chart.title}
@@ -62,6 +66,7 @@ export function ChartPanel(
       ) : (
         <Chart
           {...chart}
+          emptyWord={emptyWord}
           window={window}
           sync="page"
           history={history}
@@ -71,6 +76,18 @@ export function ChartPanel(
       )}
     </Panel>
   );
+}
+
+/** Why a chart is empty: that nothing was stored then is a better reason than any of its own. */
+function useEmptyWord(own: string | undefined): string {
+  const time = useTime();
+  const zone = useZone();
+  const store = useStatus()?.store;
+  if (store && store.oldest_ms === null) return 'nothing is stored yet';
+  if (store?.oldest_ms != null && time.window.end * 1000 < store.oldest_ms) {
+    return `nothing is stored before ${moment(store.oldest_ms, zone)}`;
+  }
+  return own ?? 'nothing was collected in this time';
 }
 
 function ExploreLink({ exprs }: { exprs: string[] }) {

@@ -99,9 +99,12 @@ function timeAxis(input: OptionInput, ink: (typeof INK)[Scheme]): uPlot.Axis {
       const offset = input.zone === 'utc' ? 0 : -new Date(max * 1000).getTimezoneOffset() * 60;
       return timeTicks(min, max, timeStep(max - min, u.bbox.width / devicePixelRatio), offset);
     },
-    values: (_u, splits) => {
+    values: (u, splits) => {
       const step = splits.length > 1 ? (splits[1] ?? 0) - (splits[0] ?? 0) : 60;
-      return splits.map((t) => tick(t * 1000, step, input.zone));
+      // A text at the very edge would be cut off.
+      const { end } = input.scene().window;
+      const edge = end - (18 / u.over.clientWidth) * (end - input.scene().window.start);
+      return splits.map((t) => (t > edge ? '' : tick(t * 1000, step, input.zone)));
     },
   };
 }

@@ -73,6 +73,10 @@ export function Overview() {
     () => [...single(net.in, 'received'), ...single(net.out, 'sent')],
     [net.in, net.out],
   );
+  // Where nothing at all was collected, what a single chart could say of itself would be wrong.
+  const alive = cpuParts.length > 0 || memoryParts.length > 0;
+  const word = (collector: string, otherwise?: string) =>
+    alive ? (whyMissing(status, 'node', collector) ?? otherwise) : undefined;
   const mounts = useMemo(() => filesystems(space.frame), [space.frame]);
 
   return (
@@ -104,7 +108,7 @@ export function Overview() {
           stacked
           height={208}
           asked={[cpu]}
-          emptyWord={whyMissing(status, 'node', 'cpu') ?? undefined}
+          emptyWord={word('cpu')}
         />
         <TopLists resource="cpu" className={classes.side} limit={count} />
         <ChartPanel
@@ -117,7 +121,7 @@ export function Overview() {
           max={total ?? undefined}
           height={208}
           asked={[memory]}
-          emptyWord={whyMissing(status, 'node', 'meminfo') ?? undefined}
+          emptyWord={word('meminfo')}
         />
         <TopLists resource="memory" className={classes.side} limit={total} />
         <ChartPanel
@@ -127,9 +131,7 @@ export function Overview() {
           unit="bytes/s"
           filled
           asked={[disk.read, disk.written]}
-          emptyWord={
-            whyMissing(status, 'node', 'diskstats') ?? 'no disk that is not a part or a layer of another'
-          }
+          emptyWord={word('diskstats', 'no disk that is not a part or a layer of another')}
         />
         <ChartPanel
           className={classes.third}
@@ -138,7 +140,7 @@ export function Overview() {
           unit="bytes/s"
           filled
           asked={[net.in, net.out]}
-          emptyWord={whyMissing(status, 'node', 'netdev') ?? 'no interface that leaves this machine'}
+          emptyWord={word('netdev', 'no interface that leaves this machine')}
         />
         <ChartPanel
           className={classes.third}
@@ -147,7 +149,7 @@ export function Overview() {
           lines={pressureParts}
           unit="ratio"
           asked={[pressures.cpu, pressures.memory, pressures.io]}
-          emptyWord={whyMissing(status, 'node', 'pressure') ?? 'this kernel does not measure pressure (PSI)'}
+          emptyWord={word('pressure', 'this kernel does not measure pressure (PSI)')}
         />
         <ChartPanel
           className={classes.third}
@@ -156,14 +158,16 @@ export function Overview() {
           lines={loadParts}
           unit="number"
           asked={[load]}
-          emptyWord={whyMissing(status, 'node', 'loadavg') ?? undefined}
+          emptyWord={word('loadavg')}
         />
         <Panel title="Filesystems" className={classes.rest}>
           {mounts.length === 0 ? (
             <p className={classes.none}>
-              {space.waiting
-                ? 'waiting for the first answer'
-                : (whyMissing(status, 'node', 'filesystem') ?? 'no filesystem that keeps data')}
+              {space.error?.message ??
+                (space.waiting
+                  ? 'waiting for the first answer'
+                  : (word('filesystem', 'no filesystem that keeps data') ??
+                    'nothing was collected in this time'))}
             </p>
           ) : (
             <ul className={classes.mounts}>

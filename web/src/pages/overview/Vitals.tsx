@@ -49,7 +49,9 @@ export function Vitals(props: {
       </Vital>
       <Vital name="Pressure" value={pressureWord(props.pressure)}>
         {props.pressure.length === 0
-          ? 'not measured here'
+          ? used === null
+            ? 'no sample yet'
+            : 'not measured here'
           : props.pressure.map((one) => `${one.label} ${percent(lastValue(one.values, RECENT))}`).join(' · ')}
       </Vital>
       <Vital name="Disk" value={bytesPerSecond(sum(of(props.disk, 'read'), of(props.disk, 'written')))}>
