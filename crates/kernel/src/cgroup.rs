@@ -22,7 +22,7 @@ mod watch;
 pub use files::{File, Reader, room_for_open_files};
 pub use group::{Group, Hugetlb, Pids};
 pub use hierarchy::{Controller, Hierarchies, Hierarchy, Mode};
-pub use watch::{Change, Event, Watch};
+pub use watch::{Change, Event, Watch, hurry};
 
 /// The value of a limit that is not set: `max` on v2. (v1 says 9223372036854771712 for memory.)
 pub const UNLIMITED: u64 = u64::MAX;

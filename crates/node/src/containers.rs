@@ -64,6 +64,7 @@ impl Tree {
             Some(watch) => {
                 let state = state.clone();
                 let run = move || {
+                    kernel::cgroup::hurry();
                     while let Ok(false) = watch.wait(&woken, None) {
                         let mut state = lock(&state);
                         if state.watch.is_none() {

@@ -351,7 +351,8 @@ impl State {
         entry.rates = Rates::default();
         self.versions += 1;
         entry.version = self.versions;
-        if entry.populated {
+        // One that came and went without a look at it may have run as well.
+        if entry.populated || entry.reading.time_ms == 0 {
             self.final_readings.late += 1;
         }
         self.reader.release(&mut entry.group);
@@ -377,7 +378,9 @@ impl State {
                     how,
                     &mut self.error,
                 );
-                if matches!(outcome, Outcome::Read) {
+                // A reading without CPU time came after that hierarchy's folder had gone.
+                let whole = entry.reading.cpu.usage_ns.is_some();
+                if matches!(outcome, Outcome::Read) && whole {
                     entry.populated = false;
                     self.final_readings.taken += 1;
                 }

@@ -401,3 +401,61 @@ fn groups_vanish_while_they_are_read() {
     let left = tree.containers().iter().filter(|c| c.ended_ms.is_none()).count();
     assert_eq!(left, 1, "{:?}", tree.containers());
 }
+
+/// Groups that live a tenth of a second and are removed the moment their process ended, which is less time
+/// than any runtime leaves: says what share of their CPU time was seen.
+#[test]
+fn short_groups_are_seen() {
+    const AT_ONCE: usize = 3;
+    const EACH: usize = 10;
+    let options = Options::default();
+    let mut files = Files::open(&options.paths).unwrap();
+    let mut tree = Tree::open(&options).unwrap();
+    tree.collect(&mut files, now_ms()).unwrap();
+    let Some(parent) = ByHand::make("short_groups_are_seen", "parent") else { return };
+    let started = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..AT_ONCE {
+            let parent = &parent;
+            scope.spawn(move || {
+                for i in 0..EACH {
+                    let name = format!("g{thread}-{i}");
+                    let folders: Vec<_> = parent.folders.iter().map(|f| f.join(&name)).collect();
+                    for folder in &folders {
+                        std::fs::create_dir(folder).unwrap();
+                    }
+                    let path = format!("{}/{name}", parent.path);
+                    let mut group = ByHand { folders, path };
+                    assert!(group.run(&BURN.replace("300000", "100000")).wait().unwrap().success());
+                    group.remove();
+                }
+            });
+        }
+    });
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    tree.collect(&mut files, now_ms()).unwrap();
+    let state = lock(&tree.state);
+    let (mut seen, mut whole) = (0, 0);
+    for (key, entry) in &state.entries {
+        let ns = entry.reading.cpu.usage_ns.unwrap_or(0);
+        match key.parent() {
+            Some(above) if above == parent.path => seen += ns,
+            _ if key.path() == parent.path => whole = ns,
+            _ => {}
+        }
+    }
+    let (counts, share) = (state.final_readings, seen as f64 / whole as f64);
+    println!(
+        "short groups: {:.1} % of {:.2} CPU seconds seen, {counts:?}, in {:?}",
+        100.0 * share,
+        whole as f64 / 1e9,
+        started.elapsed()
+    );
+    assert!(whole > 0 && share <= 1.001, "{seen} of {whole}");
+    // Who comes too late is counted, not passed over: each group is one or the other (and their parent
+    // falls empty now and then).
+    if state.hierarchies.mode() != Mode::V1 {
+        let all = (AT_ONCE * EACH) as u64;
+        assert!(counts.taken > 0 && counts.taken + counts.late >= all, "{counts:?}");
+    }
+}
