@@ -10,6 +10,7 @@
 //! Follows cAdvisor 0.56 (families) and docs/api.md (plain data).
 
 mod container;
+mod entry;
 mod families;
 mod identify;
 mod labels;
@@ -20,15 +21,17 @@ mod runtimes;
 mod state;
 #[cfg(test)]
 mod tests;
+mod visit;
 
 pub use container::{Container, Cpu, Io, Kind, Memory, Network, Pressure, Runtime};
 pub use state::FinalReadings;
 
 use crate::{Error, Failure, Files, Missing, Options};
+use entry::{Entry, Key};
 use kernel::Paths;
 use kernel::cgroup::Mode;
 use model::Sink;
-use state::{Entry, Key, State};
+use state::State;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;

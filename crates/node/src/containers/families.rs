@@ -7,9 +7,10 @@
 //! prints the union of all; container_oom_events_total counts from the group's beginning; the
 //! times of file systems are seconds (cAdvisor divides milliseconds by 10⁹).
 
+use super::entry::Entry;
 use super::machine::{DeviceName, Filesystem};
 use super::network::*;
-use super::state::{Entry, State};
+use super::state::State;
 use kernel::cgroup::io::{Device, OPERATIONS, READ, WRITE};
 use model::{Family, Kind, Sink};
 
@@ -439,7 +440,12 @@ impl<'a> Out<'a> {
                         value,
                     );
                 }
-                let filesystems = if entry.is_root() { &state.filesystems.all[..] } else { &[] };
+                // A container's own file system: its space; the disk's counters are the machine's.
+                let filesystems = match (entry.is_root(), &entry.filesystem) {
+                    (true, _) => &state.filesystems.all[..],
+                    (false, Some(own)) if is_space(name) => std::slice::from_ref(own),
+                    _ => &[],
+                };
                 for fs in filesystems.iter().filter(|_| of_filesystem.is_some()) {
                     let Some(of) = of_filesystem else { continue };
                     self.sample(name, entry, &[("device", &fs.device)], of(fs));
@@ -528,6 +534,16 @@ impl<'a> Out<'a> {
             self.put(name, value as f64, None);
         }
     }
+}
+
+fn is_space(name: &str) -> bool {
+    matches!(
+        name,
+        "container_fs_inodes_free"
+            | "container_fs_inodes_total"
+            | "container_fs_limit_bytes"
+            | "container_fs_usage_bytes"
+    )
 }
 
 /// Own labels of which only the first, `device`, may be empty.

@@ -161,6 +161,16 @@ pub(super) struct Filesystem {
     pub disk: [u64; 11],
 }
 
+impl Filesystem {
+    /// Asks how much room it has, by a path in it. All that are counted are local, so none holds this up.
+    pub fn read_space(&mut self, path: &std::path::Path) {
+        let Ok(space) = kernel::statfs::statfs(path) else { return };
+        self.limit_bytes = space.size;
+        self.usage_bytes = space.size - space.free;
+        (self.inodes, self.inodes_free) = (space.files, space.files_free);
+    }
+}
+
 /// The file systems of the root group: local ones, each device once.
 #[derive(Debug, Default)]
 pub(super) struct Filesystems {
@@ -184,15 +194,20 @@ impl Filesystems {
         Ok(())
     }
 
-    /// All are local, so none holds this up.
     fn read_space(&mut self, paths: &Paths) {
         for fs in &mut self.all {
-            let path = paths.rootfs.join(fs.mount_point.trim_start_matches('/'));
-            let Ok(space) = kernel::statfs::statfs(&path) else { continue };
-            fs.limit_bytes = space.size;
-            fs.usage_bytes = space.size - space.free;
-            (fs.inodes, fs.inodes_free) = (space.files, space.files_free);
+            fs.read_space(&paths.rootfs.join(fs.mount_point.trim_start_matches('/')));
         }
+    }
+
+    /// The file system that is the root of a process and not one of the machine's: a disk or an image
+    /// of its own. Layers over the machine's disk have no size of their own, so they are none.
+    pub fn own_root(&mut self, procfs: &Dir, pid: u32) -> Option<Filesystem> {
+        procfs.read(&format!("{pid}/mountinfo"), &mut self.buffer).ok().filter(|&r| r)?;
+        let mounts = counted(&String::from_utf8_lossy(&self.buffer));
+        let root = mounts.into_iter().find(|fs| fs.mount_point == "/")?;
+        let of_machine = self.all.iter().any(|fs| fs.numbers == root.numbers);
+        (!of_machine && root.device.starts_with("/dev/")).then_some(root)
     }
 
     /// Only devices of the kinds that cAdvisor reads: sd, vd, xvd and their partitions, and dm.

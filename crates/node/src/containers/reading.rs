@@ -55,18 +55,9 @@ impl Reading {
         how: How,
         error: &mut Option<kernel::Error>,
     ) -> Outcome {
-        let mut keep = |e: kernel::Error| {
-            error.get_or_insert(e);
-        };
         scratch.clear();
-        let throttling = reader.cpu_usage(h, group, scratch).unwrap_or_else(|e| {
-            keep(e);
-            None
-        });
-        let usage = reader.memory_usage(h, group).unwrap_or_else(|e| {
-            keep(e);
-            self.memory.usage
-        });
+        let throttling = or_keep(reader.cpu_usage(h, group, scratch), error).flatten();
+        let usage = or_keep(reader.memory_usage(h, group), error).unwrap_or(self.memory.usage);
         let lost = |before: Option<u64>, now: Option<u64>| before.is_some() && now.is_none();
         let by_cpu_lost = !self.cpu.per_cpu_ns.is_empty() && scratch.per_cpu_ns.is_empty();
         let cpu_lost = by_cpu_lost || lost(self.cpu.usage_ns, scratch.usage_ns);
@@ -83,45 +74,58 @@ impl Reading {
         std::mem::swap(&mut self.cpu, scratch);
         self.memory.usage = usage;
         self.time_ms = how.time_ms;
-        let full = how.full;
-        let mut rest = || -> Result<(), kernel::Error> {
-            if full {
-                group.look_again();
-                self.cpu_limits = reader.cpu_limits(h, group)?;
-                self.memory_limits = reader.memory_limits(h, group)?;
-            }
-            if throttling.is_some() {
-                self.throttling = throttling;
-            } else if self.cpu_limits.is_some_and(|l| l.quota_us.is_some()) && (ran || full) {
-                self.throttling = reader.throttling_v1(h, group)?;
-            }
-            if ran || full {
-                reader.cpu_modes_v1(h, group, &mut self.cpu)?;
-                let mut devices = self.io.take().unwrap_or_default();
-                let found = reader.io(h, group, how.bfq, &mut devices)?;
-                self.io = found.then_some(devices);
-                self.threads = reader.pids(h, group)?.current;
-            }
-            if moved || full {
-                reader.memory_rest(h, group, &mut self.memory)?;
-                if let Some(events) = reader.memory_events(h, group)? {
-                    self.memory.events = events;
-                }
-            }
-            if ran || full {
-                self.pressure[0] = reader.pressure(h, group, File::CpuPressure)?;
-            }
-            self.pressure[1] = reader.pressure(h, group, File::MemoryPressure)?;
-            self.pressure[2] = reader.pressure(h, group, File::IoPressure)?;
-            Ok(())
-        };
-        if let Err(e) = rest() {
-            keep(e);
-        }
+        let mut take = Take { h, reader, group, error };
+        self.take_rest(&mut take, how, ran, moved, throttling);
         if let Some(before) = before {
             self.restore(before, memory_lost);
         }
         Outcome::Read
+    }
+
+    /// All but CPU time and memory usage. What cannot be read stays as it was.
+    fn take_rest(
+        &mut self,
+        take: &mut Take<'_>,
+        how: How,
+        ran: bool,
+        moved: bool,
+        throttling: Option<Throttling>,
+    ) {
+        let Take { h, reader, group, error } = take;
+        let full = how.full;
+        if full {
+            group.look_again();
+            let limits = or_keep(reader.cpu_limits(h, group), error);
+            self.cpu_limits = limits.unwrap_or(self.cpu_limits);
+            let limits = or_keep(reader.memory_limits(h, group), error);
+            self.memory_limits = limits.unwrap_or(self.memory_limits);
+        }
+        if throttling.is_some() {
+            self.throttling = throttling;
+        } else if self.cpu_limits.is_some_and(|l| l.quota_us.is_some()) && (ran || full) {
+            let now = or_keep(reader.throttling_v1(h, group), error);
+            self.throttling = now.unwrap_or(self.throttling);
+        }
+        if ran || full {
+            or_keep(reader.cpu_modes_v1(h, group, &mut self.cpu), error);
+            let mut devices = self.io.take().unwrap_or_default();
+            let found = or_keep(reader.io(h, group, how.bfq, &mut devices), error);
+            self.io = found.unwrap_or(false).then_some(devices);
+            let pids = or_keep(reader.pids(h, group), error);
+            self.threads = pids.map_or(self.threads, |p| p.current);
+        }
+        if moved || full {
+            or_keep(reader.memory_rest(h, group, &mut self.memory), error);
+            if let Some(events) = or_keep(reader.memory_events(h, group), error).flatten() {
+                self.memory.events = events;
+            }
+        }
+        let files = [File::CpuPressure, File::MemoryPressure, File::IoPressure];
+        for (now, file) in self.pressure.iter_mut().zip(files) {
+            if ran || full || file != File::CpuPressure {
+                *now = or_keep(reader.pressure(h, group, file), error).unwrap_or(*now);
+            }
+        }
     }
 
     /// Of a group that is being removed, one hierarchy after the other: what is gone already stays as
@@ -158,6 +162,19 @@ impl Reading {
             pressure: self.pressure.map(|p| p.map(|p| p.some.total_us)),
         }
     }
+}
+
+/// What a reading is taken with.
+struct Take<'a> {
+    h: &'a Hierarchies,
+    reader: &'a mut Reader,
+    group: &'a mut Group,
+    error: &'a mut Option<kernel::Error>,
+}
+
+/// What was read; the first error of a round is kept.
+fn or_keep<T>(result: Result<T, kernel::Error>, error: &mut Option<kernel::Error>) -> Option<T> {
+    result.map_err(|e| error.get_or_insert(e)).ok()
 }
 
 /// How to take a reading.

