@@ -23,7 +23,7 @@ pub fn cache() -> PathBuf {
 ///
 /// The folder `tests/peers/NAME` holds go.mod, go.sum, and either a main package or a file `package`
 /// with the import path of the peer's own main package. If that file names several, one a line, the
-/// first is the peer; the others lie beside its program.
+/// first is the peer; the others lie beside its program. A file `tags` names Go build tags.
 pub fn build(name: &str) -> Result<PathBuf> {
     let folder = repository().join("tests/peers").join(name);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
@@ -41,11 +41,12 @@ pub fn build(name: &str) -> Result<PathBuf> {
         return Ok(program);
     }
     let packages = std::fs::read_to_string(folder.join("package")).unwrap_or_else(|_| ".".into());
+    let tags = std::fs::read_to_string(folder.join("tags")).unwrap_or_default();
     let unfinished = place.with_extension(std::process::id().to_string());
     for (at, package) in packages.split_whitespace().enumerate() {
         let output_name = if at == 0 { name } else { package.rsplit('/').next().unwrap_or(name) };
         let output = Command::new("go")
-            .args(["build", "-trimpath", "-ldflags=-s -w", "-o"])
+            .args(["build", "-tags", tags.trim(), "-trimpath", "-ldflags=-s -w", "-o"])
             .args([unfinished.join(output_name).as_os_str(), package.as_ref()])
             .env("CGO_ENABLED", "0")
             .current_dir(&folder)

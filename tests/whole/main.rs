@@ -2,5 +2,6 @@
 
 mod containers;
 mod parity_node;
-
+mod prometheus_api;
+mod standalone;
 mod tidy;

@@ -135,7 +135,7 @@ pub fn histogram_point(out: &mut Vec<u8>, time_ms: i64, histogram: &Histogram) {
     out.extend_from_slice(b",\"sum\":");
     value(out, histogram.sum);
     let mut any = false;
-    for bucket in crate::buckets::of(histogram).filter(|b| b.count != 0.0) {
+    for bucket in histogram.buckets().iter().filter(|b| b.count != 0.0) {
         out.extend_from_slice(if any { b",[" } else { b",\"buckets\":[[" });
         any = true;
         let boundaries = match (bucket.lower_inclusive, bucket.upper_inclusive) {

@@ -9,7 +9,6 @@
 
 pub mod answer;
 pub mod backend;
-mod buckets;
 mod federate;
 mod health;
 mod json;
@@ -25,6 +24,9 @@ mod targets;
 mod tsdb_status;
 mod ui;
 mod vigil;
+
+#[cfg(test)]
+mod tests;
 
 pub use answer::Failure;
 pub use backend::{Backend, Families};
