@@ -47,7 +47,10 @@ try {
   const index = await (await fetch(server.base)).text();
   if (!index.includes('id="root"'))
     throw new Error('the pages are not in this program: `npm run build`, then build it again');
-  await server.until('a first round', async () => (await server.query('up == 1')).length === 2);
+  await server.until(
+    'a first round',
+    async () => (await server.query('up{job=~"node|cadvisor"} == 1')).length === 2,
+  );
   await server.until(
     'four rounds',
     async () => (await server.query('count_over_time(up{job="node"}[1m]) >= 4')).length === 1,

@@ -210,7 +210,7 @@ async function statusPage({ browser, server }) {
   await page.locator('section[aria-label="Collectors"] tbody tr').first().waitFor();
   assert.equal(await page.locator('section[aria-label="Collectors"] tbody tr').count(), on.length);
   for (const flag of status.flags.slice(0, 5)) await page.getByText(flag.name).first().waitFor();
-  await page.getByText(status.store.dir, { exact: true }).waitFor();
+  await page.locator('section[aria-label="Store"]').getByText(status.store.dir, { exact: true }).waitFor();
   const missing = on.flatMap((one) => one.missing);
   for (const one of missing.slice(0, 5)) await page.getByText(one.why).first().waitFor();
   nothingWrong(page);

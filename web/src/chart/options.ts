@@ -228,6 +228,15 @@ function paintFarLimits(u: uPlot, input: OptionInput): void {
     ctx.fillStyle = scene.colors[i] ?? '#888888';
     ctx.textAlign = 'right';
     ctx.textBaseline = above || y - bbox.top < 14 * ratio ? 'top' : 'bottom';
+    // A rim in the colour of the paper keeps the word readable on top of lines.
+    ctx.strokeStyle = input.scheme === 'dark' ? '#141b22' : '#ffffff';
+    ctx.lineWidth = 3 * ratio;
+    ctx.lineJoin = 'round';
+    ctx.strokeText(
+      text,
+      bbox.left + bbox.width - 4 * ratio,
+      y + (above || y - bbox.top < 14 * ratio ? 2 : -2) * ratio,
+    );
     ctx.fillText(
       text,
       bbox.left + bbox.width - 4 * ratio,

@@ -6,7 +6,9 @@ import { KEYS } from './keys';
 
 export default function KeyList({ onClose }: { onClose: () => void }) {
   return (
+    // Locking the scroll would write a style element that the page's policy refuses.
     <Modal
+      lockScroll={false}
       opened
       onClose={onClose}
       title="Keys"

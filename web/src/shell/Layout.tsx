@@ -13,6 +13,7 @@ import { shared } from './search';
 import { setZone, useZone } from './settings';
 import { TimeControl } from './TimeControl';
 import { TimeProvider, useTime } from './time';
+import { kernelName } from './why';
 
 const KeyList = lazy(() => import('./KeyList'));
 
@@ -69,7 +70,7 @@ function Frame() {
         </nav>
         <div className={classes.host}>
           <State />
-          <span title={status ? `${status.hostname}, ${status.kernel}` : undefined}>
+          <span title={status ? `${status.hostname}, ${kernelName(status.kernel)}` : undefined}>
             {status?.hostname ?? ''}
           </span>
         </div>

@@ -17,3 +17,8 @@ export function sentence(missing: Missing): string {
     ? `${missing.what}: ${missing.why} (${missing.remedy})`
     : `${missing.what}: ${missing.why}`;
 }
+
+/** The kernel's release with its name before it. */
+export function kernelName(kernel: string): string {
+  return /^\d/.test(kernel) ? `Linux ${kernel}` : kernel;
+}

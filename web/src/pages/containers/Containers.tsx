@@ -243,8 +243,12 @@ function comparison(sort: string): (a: Container, b: Container) => number {
   const byTitle = (a: Container, b: Container) =>
     a.title.localeCompare(b.title, 'en', { numeric: true }) || (a.id < b.id ? -1 : 1);
   if (!column) return descending ? (a, b) => byTitle(b, a) : byTitle;
+  // Among equals those that are there come before those that are gone.
+  const byEnd = (a: Container, b: Container) => Number(a.ended_ms !== null) - Number(b.ended_ms !== null);
   return (a, b) =>
-    byNumber(column.sort(a) as number | null, column.sort(b) as number | null, descending) || byTitle(a, b);
+    byNumber(column.sort(a) as number | null, column.sort(b) as number | null, descending) ||
+    byEnd(a, b) ||
+    byTitle(a, b);
 }
 
 function columnsById(

@@ -55,7 +55,7 @@ function limited(
   limit: number | null,
   text: (v: number | null) => string,
 ): ReactNode {
-  if (value === null) return unknown(container, what);
+  if (value === null) return <span className={classes.limited}>{unknown(container, what)}</span>;
   if (limit === null || limit <= 0) {
     return (
       <span className={classes.limited}>

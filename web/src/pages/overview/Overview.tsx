@@ -13,7 +13,7 @@ import { Meter } from '../../shell/Meter';
 import { Notices } from '../../shell/Notices';
 import { useScheme } from '../../shell/settings';
 import { useTime } from '../../shell/time';
-import { whyMissing } from '../../shell/why';
+import { kernelName, whyMissing } from '../../shell/why';
 import { busy, cpuLines, filesystems, memoryField, memoryLines, used } from './breakdown';
 import classes from './Overview.module.css';
 import { TopLists } from './TopLists';
@@ -83,7 +83,7 @@ export function Overview() {
     <>
       <PageHead title={status?.hostname ?? 'This machine'}>
         <span className={classes.facts}>
-          {status?.kernel}
+          {status && kernelName(status.kernel)}
           {status?.boot_ms != null && ` · up ${age((time.now() - status.boot_ms) / 1000)}`}
         </span>
       </PageHead>

@@ -9,10 +9,10 @@ import type { Column } from '../../chart/stack';
 const MODES: [mode: string, hue: Hue][] = [
   ['user', 'blue'],
   ['system', 'orange'],
-  ['nice', 'sky'],
+  ['nice', 'green'],
   ['iowait', 'pink'],
   ['irq', 'olive'],
-  ['softirq', 'green'],
+  ['softirq', 'sky'],
   ['steal', 'red'],
 ];
 

@@ -5,7 +5,7 @@ import type { CollectorStatus, Status } from '../../api/vigil';
 import { Panel } from '../../chart/Panel';
 import { age, bytes, count, duration, percent, UNKNOWN } from '../../format/units';
 import { useConnection, useStatus } from '../../shell/connection';
-import { Check, Cross, Warning } from '../../shell/icons';
+import { Check, Cross, Info, Warning } from '../../shell/icons';
 import { PageHead } from '../../shell/Layout';
 import { Meter } from '../../shell/Meter';
 import { NoticeText } from '../../shell/Notices';
@@ -13,6 +13,7 @@ import noticeClasses from '../../shell/Notices.module.css';
 import { useZone } from '../../shell/settings';
 import { useTime } from '../../shell/time';
 import { Word } from '../../shell/Word';
+import { kernelName } from '../../shell/why';
 import { formatDuration } from '../../time/range';
 import { moment } from '../../time/text';
 import classes from './Status.module.css';
@@ -24,7 +25,7 @@ export function StatusPage() {
     return (
       <Word title={connection.state === 'lost' ? 'No status was received' : 'Waiting for the first answer'} />
     );
-  const ill = status.collectors.filter((one) => one.enabled && !one.success).length;
+  const ill = status.collectors.filter((one) => stateOf(one) === 'fails').length;
   return (
     <>
       <PageHead title="Status" time={false}>
@@ -80,7 +81,7 @@ function Process({ status }: { status: Status }) {
             'Version',
             `${status.version}${status.revision ? ` (${status.revision.slice(0, 12)})` : ''}, ${status.mode}`,
           ],
-          ['Machine', `${status.hostname}, ${status.kernel}`],
+          ['Machine', `${status.hostname}, ${kernelName(status.kernel)}`],
           ['Running for', `${age(up)}, since ${moment(status.started_ms, zone)}`],
           ['Collects each', formatDuration(status.interval_ms / 1000)],
           [
@@ -176,9 +177,21 @@ function NoticeList({ status }: { status: Status }) {
   );
 }
 
+type State = 'fails' | 'in part' | 'works' | 'not here' | 'off';
+
+/** A collector that finds nothing to read has not failed: this machine does not have it. */
+function stateOf(one: CollectorStatus): State {
+  if (!one.enabled) return 'off';
+  if (one.error !== null) return 'fails';
+  if (!one.success) return one.missing.length > 0 ? 'not here' : 'fails';
+  return one.missing.length > 0 ? 'in part' : 'works';
+}
+
+const RANK: State[] = ['fails', 'in part', 'works', 'not here', 'off'];
+
 /** Failing ones first, those switched off last. */
 function order(a: CollectorStatus, b: CollectorStatus): number {
-  const rank = (one: CollectorStatus) => (one.enabled ? (one.success ? 1 : 0) : 2);
+  const rank = (one: CollectorStatus) => RANK.indexOf(stateOf(one));
   return rank(a) - rank(b) || a.job.localeCompare(b.job) * -1 || a.name.localeCompare(b.name);
 }
 
@@ -225,7 +238,7 @@ function Collectors({ status }: { status: Status }) {
                 </th>
                 <td className={classes.dim}>{one.job}</td>
                 <td>
-                  <State collector={one} />
+                  <StateWord collector={one} />
                 </td>
                 <td data-numeric>{duration(one.seconds)}</td>
                 <td className={classes.bar}>
@@ -246,24 +259,21 @@ function Collectors({ status }: { status: Status }) {
   );
 }
 
-function State({ collector }: { collector: CollectorStatus }) {
-  if (!collector.success) {
-    return (
-      <span className={classes.state} data-tone="bad">
-        <Cross size={13} /> fails
-      </span>
-    );
-  }
-  if (collector.missing.length > 0) {
-    return (
-      <span className={classes.state} data-tone="warn">
-        <Warning size={13} /> in part
-      </span>
-    );
-  }
+function StateWord({ collector }: { collector: CollectorStatus }) {
+  const state = stateOf(collector);
+  const tone = state === 'fails' ? 'bad' : state === 'in part' ? 'warn' : state === 'works' ? 'good' : 'dim';
   return (
-    <span className={classes.state} data-tone="good">
-      <Check size={13} /> works
+    <span className={classes.state} data-tone={tone}>
+      {state === 'fails' ? (
+        <Cross size={13} />
+      ) : state === 'in part' ? (
+        <Warning size={13} />
+      ) : state === 'works' ? (
+        <Check size={13} />
+      ) : (
+        <Info size={13} />
+      )}{' '}
+      {state}
     </span>
   );
 }
