@@ -17,15 +17,16 @@ pub async fn targets(api: Shared, parameters: Parameters) -> Result<Response, Fa
     let pool = parameters.get("scrapePool").to_owned();
     let shown = |kind: &str| state.is_empty() || state == "any" || state == kind;
     let all = run::ask(&api, |api| api.backend.targets()).await?;
+    // Nothing is ever dropped: there is no relabelling yet.
+    let dropped: BTreeMap<_, _> = all.iter().map(|t| (t.scrape_pool.clone(), 0)).collect();
     let active: Vec<_> = all
         .into_iter()
         .filter(|t| shown("active") && (pool.is_empty() || t.scrape_pool == pool))
         .collect();
-    // Nothing is ever dropped: there is no relabelling yet.
     answer::success_data(&json!({
         "activeTargets": active,
         "droppedTargets": [],
-        "droppedTargetCounts": if shown("dropped") { json!({}) } else { json!(null) },
+        "droppedTargetCounts": if shown("dropped") { json!(dropped) } else { json!(null) },
     }))
 }
 

@@ -448,7 +448,7 @@ async fn targets_metadata_and_what_is_empty() {
     let (_, body) = get("/api/v1/targets?state=dropped").await;
     assert_eq!(
         body["data"],
-        json!({ "activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {} })
+        json!({ "activeTargets": [], "droppedTargets": [], "droppedTargetCounts": { "test": 0 } })
     );
     let (_, body) = get("/api/v1/metadata?metric=temperature").await;
     let wanted = json!({ "temperature": [{ "type": "gauge", "unit": "", "help": "Help." }] });

@@ -59,8 +59,10 @@ pub(super) fn extrapolated(
     let first = w.floats[0];
     let mut result = w.floats[w.floats.len() - 1] - first;
     if counter {
-        result +=
-            if starts.is_empty() { corrections(w) } else { corrections_with_starts(w, starts, s) };
+        result = match starts {
+            [] => corrected(w, result),
+            starts => corrected_with_starts(w, starts, s, result),
+        };
     }
     let to_zero = (result > 0.0 && first >= 0.0).then(|| first / result);
     if begun.is_some() {
@@ -75,18 +77,19 @@ fn begun_inside(starts: &[i64], times: &[i64], s: &Step<'_>) -> Option<i64> {
     (start != 0 && start > s.start_ms && start < first).then_some(start)
 }
 
-/// What the counter had reached before each reset in the window.
-fn corrections(w: &Window<'_>) -> f64 {
+/// `increase` with what the counter had reached before each reset in the window, added one by one
+/// as Prometheus does: another order would round otherwise.
+fn corrected(w: &Window<'_>, increase: f64) -> f64 {
     let from = w.resets.partition_point(|r| *r as usize <= w.first_float);
     w.resets[from..]
         .iter()
         .map(|r| *r as usize - w.first_float)
         .take_while(|at| *at < w.floats.len())
-        .fold(0.0, |sum, at| sum + w.floats[at - 1])
+        .fold(increase, |sum, at| sum + w.floats[at - 1])
 }
 
-fn corrections_with_starts(w: &Window<'_>, starts: &[i64], s: &Step<'_>) -> f64 {
-    let (times, mut sum, mut overlap) = (w.float_times, 0.0, false);
+fn corrected_with_starts(w: &Window<'_>, starts: &[i64], s: &Step<'_>, increase: f64) -> f64 {
+    let (times, mut sum, mut overlap) = (w.float_times, increase, false);
     for i in 1..times.len() {
         if !overlap && overlaps(starts[i - 1], times[i - 1], starts[i]) {
             s.notes().start_time_overlap(s.metric(), s.span);
