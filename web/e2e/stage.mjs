@@ -14,6 +14,8 @@ export async function open(browser, base, path, { scheme = 'light', viewport = W
   const page = await context.newPage();
   page.wrongs = [];
   page.on('console', (message) => {
+    // Advice to those who read a canvas, which is these tests.
+    if (message.text().includes('willReadFrequently')) return;
     if (message.type() === 'error' || message.type() === 'warning')
       page.wrongs.push(`console: ${message.text()}`);
   });
@@ -134,4 +136,15 @@ export function play(state) {
       await page.route('**/api/**', (route) => route.fulfill({ status: 401, body: 'Unauthorized' }));
     }
   };
+}
+
+/** Pixels with ink in the lowest 20 rows of a chart, where the texts of the time axis are. */
+export async function inkBelow(page, selector) {
+  return page.$eval(selector, (canvas) => {
+    const height = Math.round(20 * devicePixelRatio);
+    const { data } = canvas.getContext('2d').getImageData(0, canvas.height - height, canvas.width, height);
+    let ink = 0;
+    for (let i = 3; i < data.length; i += 4) if (data[i] > 60) ink += 1;
+    return ink;
+  });
 }

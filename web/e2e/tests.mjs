@@ -1,7 +1,19 @@
 // What the pages must do, each as one test. They run in this order on one program.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { axe, close, colors, drawn, NARROW, nothingWrong, notSideways, open, play, WIDE } from './stage.mjs';
+import {
+  axe,
+  close,
+  colors,
+  drawn,
+  inkBelow,
+  NARROW,
+  nothingWrong,
+  notSideways,
+  open,
+  play,
+  WIDE,
+} from './stage.mjs';
 
 const PAGES = [
   ['overview', '/'],
@@ -32,6 +44,8 @@ async function overview({ browser, server }) {
   );
   assert.equal(counts.length, 2);
   for (const count of counts) assert.ok(count > 8, `a chart shows ${count} colours: it is blank`);
+  // Below the lowest line of the grid stand times: a band of the canvas with ink in it.
+  assert.ok((await inkBelow(page, 'section[aria-label="Memory"] canvas')) > 40, 'the time axis has no times');
   // The number on the page is the kernel's.
   const [total] = await server.query('node_memory_MemTotal_bytes{job="node"}');
   const gib = (Number(total.value[1]) / 1024 ** 3).toFixed(1).replace(/\.0$/, '');

@@ -28,6 +28,9 @@ const INK = {
   dark: { text: '#98a5b3', grid: '#222b35', hatch: '#5a6775', edge: '#364250' },
 } as const;
 
+/** Width of the value axis: the same on all charts, so that times stand below each other. */
+const VALUE_AXIS = 62;
+
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
 export function buildOptions(input: OptionInput): uPlot.Options {
@@ -92,7 +95,7 @@ function timeAxis(input: OptionInput, ink: (typeof INK)[Scheme]): uPlot.Axis {
     font: FONT,
     size: 26,
     gap: 4,
-    grid: { stroke: ink.grid, width: 1 },
+    grid: { stroke: () => (input.scene().empty ? 'transparent' : ink.grid), width: 1 },
     ticks: { show: false },
     border: { show: true, stroke: ink.edge, width: 1 },
     splits: (u, _axis, min, max) => {
@@ -103,7 +106,8 @@ function timeAxis(input: OptionInput, ink: (typeof INK)[Scheme]): uPlot.Axis {
       const step = splits.length > 1 ? (splits[1] ?? 0) - (splits[0] ?? 0) : 60;
       // A text at the very edge would be cut off.
       const { end } = input.scene().window;
-      const edge = end - (18 / u.over.clientWidth) * (end - input.scene().window.start);
+      const room = Math.max(36, u.width - VALUE_AXIS);
+      const edge = end - (18 / room) * (end - input.scene().window.start);
       return splits.map((t) => (t > edge ? '' : tick(t * 1000, step, input.zone)));
     },
   };
@@ -113,9 +117,9 @@ function valueAxis(input: OptionInput, ink: (typeof INK)[Scheme]): uPlot.Axis {
   return {
     stroke: ink.text,
     font: FONT,
-    size: 62,
+    size: VALUE_AXIS,
     gap: 6,
-    grid: { stroke: ink.grid, width: 1 },
+    grid: { stroke: () => (input.scene().empty ? 'transparent' : ink.grid), width: 1 },
     ticks: { show: false },
     splits: (u, _axis, min, max) =>
       valueTicks(min, max, u.bbox.height / devicePixelRatio, input.scene().unit),

@@ -94,7 +94,7 @@ describe('the window', () => {
 
   it('of rate has room for four samples', () => {
     expect(rateWindow(1, 1)).toBe('4s');
-    expect(rateWindow(1, 60)).toBe('1m');
+    expect(rateWindow(1, 60)).toBe('1m1s');
     expect(rateWindow(15, 5)).toBe('1m');
   });
 });

@@ -120,9 +120,12 @@ export function windowOf(range: Range, now: number, step: number): Window {
   return { start: end - points * step, end, step };
 }
 
-/** The window of `rate()` and its kin: wide enough for four samples and never narrower than the step. */
+/**
+ * The window of `rate()` and its kin: wide enough for four samples, and one sample wider than the
+ * step, so that what is counted between two neighbouring windows is lost to neither.
+ */
 export function rateWindow(interval: number, step: number): string {
-  return formatDuration(Math.max(4 * interval, step));
+  return formatDuration(Math.max(4 * interval, step + interval));
 }
 
 /** Moves a range by half of its length into the past (-1) or the future (1). */

@@ -6,7 +6,7 @@ import type { Container } from '../../api/vigil';
 import type { Line } from '../../chart/Chart';
 import { ChartPanel, Panel, single } from '../../chart/Panel';
 import { hue } from '../../chart/palette';
-import { age, bytes, cores, count, duration, percent } from '../../format/units';
+import { age, bytes, cores, count, duration, percent, UNKNOWN } from '../../format/units';
 import * as query from '../../query/container';
 import { type Asked, useContainers, useRange } from '../../shell/data';
 import { PageHead } from '../../shell/Layout';
@@ -93,7 +93,9 @@ function Facts({ container }: { container: Container }) {
   }
   add(
     'CPU',
-    `${cores(cpu.usage_cores)} ${cpu.limit_cores === null ? 'cores, no limit' : `of ${cores(cpu.limit_cores)} cores`}`,
+    cpu.usage_cores === null && cpu.limit_cores === null
+      ? 'not measured'
+      : `${cores(cpu.usage_cores)} ${cpu.limit_cores === null ? 'cores, no limit' : `of ${cores(cpu.limit_cores)} cores`}`,
   );
   if (cpu.limit_cores !== null) {
     add(
@@ -103,7 +105,9 @@ function Facts({ container }: { container: Container }) {
   }
   add(
     'Memory',
-    `${bytes(memory.working_set_bytes)}${memory.limit_bytes === null ? ', no limit' : ` of ${bytes(memory.limit_bytes)}`}`,
+    memory.working_set_bytes === null
+      ? 'not measured'
+      : `${bytes(memory.working_set_bytes)}${memory.limit_bytes === null ? ', no limit' : ` of ${bytes(memory.limit_bytes)}`}`,
   );
   add(
     'OOM kills',
@@ -307,7 +311,7 @@ function Below({ groups }: { groups: Container[] }) {
               {one.title}
             </Link>
             <KindTag container={one} />
-            <span>{cores(one.cpu.usage_cores)} cores</span>
+            <span>{one.cpu.usage_cores === null ? UNKNOWN : `${cores(one.cpu.usage_cores)} cores`}</span>
             <span>{bytes(one.memory.working_set_bytes)}</span>
           </li>
         ))}

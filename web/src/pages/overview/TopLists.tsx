@@ -79,14 +79,16 @@ export function TopLists(props: { resource: query.Resource; className?: string; 
               >
                 {container.title}
               </Link>
-              <Sparkline
-                values={values}
-                max={top}
-                color={color}
-                width={84}
-                height={20}
-                label={`${name} of ${container.title}`}
-              />
+              <span>
+                <Sparkline
+                  values={values}
+                  max={top}
+                  color={color}
+                  width={84}
+                  height={20}
+                  label={`${name} of ${container.title}`}
+                />
+              </span>
               <span className={classes.value}>{resource === 'cpu' ? cores(value) : bytes(value)}</span>
               <span className={classes.share}>{limit ? percent(value / limit) : ''}</span>
             </li>
