@@ -20,7 +20,7 @@ impl Seed {
                 .unwrap_or_else(|e| panic!("KUBEVIGIL_SEED={text:?} is not a number: {e}")),
             Err(_) => clock,
         };
-        println!("{test}: KUBEVIGIL_SEED={number}");
+        eprintln!("{test}: KUBEVIGIL_SEED={number}");
         Seed(number)
     }
 

@@ -1,7 +1,9 @@
 //! Whole-program tests, one module for each thing that is tested against the real world.
 
 mod containers;
+mod parity_cadvisor;
 mod parity_node;
 mod prometheus_api;
+mod short_lived;
 mod standalone;
 mod tidy;

@@ -1,6 +1,6 @@
 // cAdvisor as a program: its manager and its Prometheus collectors with the metric groups that the
 // standalone cAdvisor switches on by default, its plugins for containerd, systemd and the usual file systems, and
-// the labels of the kubelet together with the container's own.
+// the labels of the kubelet.
 package main
 
 import (
@@ -37,9 +37,6 @@ func labelsOf(c *info.ContainerInfo) map[string]string {
 		"container": c.Spec.Labels["io.kubernetes.container.name"]}
 	if len(c.Aliases) > 0 {
 		labels["name"] = c.Aliases[0]
-	}
-	for key, value := range c.Spec.Labels {
-		labels[metrics.ContainerLabelPrefix+key] = value
 	}
 	return labels
 }

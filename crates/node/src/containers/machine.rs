@@ -39,12 +39,14 @@ impl Machine {
         let uptime: f64 =
             proc("uptime").split(' ').next().and_then(|u| u.parse().ok()).unwrap_or(0.0);
         let boot_ms = now_ms - (uptime * 1000.0) as i64;
+        let machine_id =
+            root("etc/machine-id").or_else(|| root("var/lib/dbus/machine-id")).unwrap_or_default();
         Machine {
             boot_id: proc("sys/kernel/random/boot_id"),
-            machine_id: root("etc/machine-id")
-                .or_else(|| root("var/lib/dbus/machine-id"))
-                .unwrap_or_default(),
-            system_uuid: text(&paths.sysfs, "class/dmi/id/product_uuid").unwrap_or_default(),
+            // A machine without DMI has no other name for itself (cAdvisor does the same).
+            system_uuid: text(&paths.sysfs, "class/dmi/id/product_uuid")
+                .unwrap_or_else(|| machine_id.clone()),
+            machine_id,
             kernel_version: proc("sys/kernel/osrelease"),
             os_version: release.and_then(|r| pretty_name(&r)).unwrap_or_else(|| "Linux".into()),
             cores,
