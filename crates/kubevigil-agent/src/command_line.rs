@@ -146,6 +146,8 @@ fn interpret(matches: &ArgMatches) -> Result<CommandLine, String> {
             rootfs: path("path.rootfs"),
             cgroupfs: path("path.cgroupfs"),
         },
+        // Two scrapes of the slowest usual interval.
+        ended_containers_shown: Duration::from_secs(120),
         ..node::Options::default()
     };
     if let Some(folders) = matches.get_many::<PathBuf>("collector.textfile.directory") {

@@ -37,6 +37,8 @@ pub(super) struct Entry {
     /// Rounds since it appeared.
     pub age: u64,
     pub asked: usize,
+    /// When everything is read again.
+    pub full_due_ms: i64,
     /// Whether processes were seen in it since its last final reading.
     pub populated: bool,
     /// One of its processes, for its network.
@@ -67,6 +69,7 @@ impl Entry {
             watches: Vec::new(),
             age: 0,
             asked: 0,
+            full_due_ms: 0,
             populated: false,
             pid: None,
             filesystem: None,

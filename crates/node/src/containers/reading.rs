@@ -2,7 +2,7 @@
 //!
 //! A round reads of an idle group only what can change without it running: CPU time and memory usage
 //! tell that it did not run, and then its counters of CPU modes, throttling, memory and I/O cannot
-//! have moved much. Every [`FULL_EVERY`]th round reads everything all the same.
+//! have moved much. Every [`FULL_EVERY_MS`] everything is read all the same.
 
 use super::network::{Interface, RECEIVE_BYTES, TRANSMIT_BYTES};
 use kernel::cgroup::cpu::{Cpu, CpuLimits, Throttling};
@@ -12,8 +12,8 @@ use kernel::cgroup::pressure::Pressure;
 use kernel::cgroup::{File, Group, Hierarchies, Reader};
 use std::time::Instant;
 
-/// Every so many rounds all files are read, limits too.
-pub(super) const FULL_EVERY: u64 = 5;
+/// How often all files are read, limits too.
+pub(super) const FULL_EVERY_MS: i64 = 5_000;
 
 /// What the kernel said of a group.
 #[derive(Clone, Debug, Default)]

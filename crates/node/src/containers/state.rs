@@ -8,7 +8,7 @@ use super::container::Kind;
 use super::entry::{Entry, Key};
 use super::labels::LabelSet;
 use super::machine::{Devices, Filesystems, Machine};
-use super::reading::{FULL_EVERY, How, Outcome, Rates};
+use super::reading::{FULL_EVERY_MS, How, Outcome, Rates};
 use super::runtimes::Runtimes;
 use crate::Missing;
 use kernel::cgroup::cpu::Cpu;
@@ -62,7 +62,8 @@ pub(super) struct State {
     pub final_readings: FinalReadings,
     /// How long ended groups are written out.
     pub ended_shown_ms: i64,
-    pub(super) round: u64,
+    /// When the mount table was read.
+    mounts_ms: i64,
     pub(super) versions: u64,
     /// As of which version pods were named.
     named: u64,
@@ -125,7 +126,7 @@ impl State {
             cpu_names: Vec::new(),
             final_readings: FinalReadings::default(),
             ended_shown_ms,
-            round: 0,
+            mounts_ms: 0,
             versions: 0,
             named: 0,
             bfq: false,
@@ -159,11 +160,14 @@ impl State {
         }
         self.entries = entries;
         self.name_pods();
-        let mounts = self.round.is_multiple_of(FULL_EVERY);
+        let since = now_ms - self.mounts_ms;
+        let mounts = !(0..FULL_EVERY_MS).contains(&since);
+        if mounts {
+            self.mounts_ms = now_ms;
+        }
         if let Err(e) = self.filesystems.read(procfs, &self.paths, mounts) {
             self.error.get_or_insert(e);
         }
-        self.round += 1;
         self.failed = self.error.is_some();
     }
 

@@ -177,7 +177,10 @@ struct Written(tempfile::TempDir);
 
 impl Written {
     fn new() -> Written {
-        let written = Written(tempfile::tempdir().unwrap());
+        // In memory where that can be: thousands of small files.
+        let memory = std::path::Path::new("/dev/shm");
+        let folder = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
+        let written = Written(tempfile::tempdir_in(folder).unwrap());
         written.file("cgroup.controllers", "cpu io memory pids\n");
         written.file("cpu.stat", "usage_usec 9000000\nuser_usec 5000000\nsystem_usec 4000000\n");
         written.file("memory.stat", "anon 1000\nfile 2000\ninactive_file 500\n");

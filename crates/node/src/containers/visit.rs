@@ -5,7 +5,7 @@ use super::container::{Kind, Runtime};
 use super::entry::Entry;
 use super::labels::LabelSet;
 use super::network::parse_net_dev;
-use super::reading::{FULL_EVERY, How, Outcome};
+use super::reading::{FULL_EVERY_MS, How, Outcome};
 use super::runtimes::Found;
 use super::state::State;
 use crate::Missing;
@@ -19,7 +19,14 @@ const ASK_IN_ROUNDS: [u64; 8] = [0, 1, 2, 3, 5, 10, 30, 60];
 impl State {
     /// Reads one group.
     pub(super) fn read(&mut self, entry: &mut Entry, procfs: &Dir, at: Instant) {
-        let full = entry.age == 0 || (self.round + entry.version).is_multiple_of(FULL_EVERY);
+        // A clock that was set back must not hold this up for as long.
+        let until_due = entry.full_due_ms - self.now_ms;
+        let full = !(1..=FULL_EVERY_MS).contains(&until_due);
+        if full {
+            // Groups that came together do not stay together, so that no round has all of it.
+            let spread = if entry.age == 0 { (entry.version % 5) as i64 * 1_000 } else { 0 };
+            entry.full_due_ms = self.now_ms + FULL_EVERY_MS - spread;
+        }
         let how = How {
             time_ms: self.now_ms,
             full,
