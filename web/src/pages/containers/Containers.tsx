@@ -242,9 +242,9 @@ function comparison(sort: string): (a: Container, b: Container) => number {
   const column = COLUMNS.find((one) => one.key === key);
   const byTitle = (a: Container, b: Container) =>
     a.title.localeCompare(b.title, 'en', { numeric: true }) || (a.id < b.id ? -1 : 1);
-  if (!column) return descending ? (a, b) => byTitle(b, a) : byTitle;
-  // Among equals those that are there come before those that are gone.
+  // Those that are there come before those that are gone: on a busy machine most are.
   const byEnd = (a: Container, b: Container) => Number(a.ended_ms !== null) - Number(b.ended_ms !== null);
+  if (!column) return (a, b) => byEnd(a, b) || (descending ? byTitle(b, a) : byTitle(a, b));
   return (a, b) =>
     byNumber(column.sort(a) as number | null, column.sort(b) as number | null, descending) ||
     byEnd(a, b) ||
