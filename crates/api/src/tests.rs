@@ -433,11 +433,17 @@ async fn queries_beyond_the_limit_wait_and_time_out_in_the_queue() {
 
 #[tokio::test]
 async fn a_query_that_takes_too_long_is_stopped() {
-    let path = "/api/v1/query_range?start=1700000000&end=1700010000&step=1&timeout=1ms\
-                &query=max_over_time(vector(1)[10000s:1s])";
-    let (status, kind, text) = refused(path).await;
-    assert_eq!((status, kind.as_str()), (503, "timeout"));
-    assert_eq!(text, "query timed out in expression evaluation");
+    let shelf = Shelf::new(true);
+    shelf.hold(true);
+    let path = "/api/v1/query_range?query=rate(requests_total[10s])&start=1700000010\
+                &end=1700000060&step=1&timeout=50ms";
+    let asked = tokio::spawn(get_of(router(shelf.clone()), path));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    shelf.hold(false);
+    let (status, body) = asked.await.unwrap();
+    let text = "query timed out in expression evaluation";
+    let wanted = json!({ "status": "error", "errorType": "timeout", "error": text });
+    assert_eq!((status.as_u16(), body), (503, wanted));
 }
 
 #[tokio::test]
