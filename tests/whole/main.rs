@@ -7,3 +7,4 @@ mod prometheus_api;
 mod short_lived;
 mod standalone;
 mod tidy;
+mod vm;
