@@ -1,8 +1,9 @@
 //! Files that are there whole or not at all, files that are set aside, and who owns a folder.
 
 use crate::error::Error;
-use crate::files::Files;
-use std::io;
+use crate::files::{File, Files};
+use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Where damaged files are kept.
 pub const QUARANTINE: &str = "quarantine";
@@ -12,29 +13,79 @@ pub const UNFINISHED: &str = ".tmp";
 
 /// Writes a file so that it is there whole or not at all, also after a power cut.
 pub fn publish(files: &dyn Files, dir: &str, name: &str, parts: &[&[u8]]) -> Result<(), Error> {
-    let path = join(dir, name);
-    let unfinished = format!("{path}{UNFINISHED}");
-    let written = write(files, &unfinished, parts).and_then(|()| {
-        files.rename(&unfinished, &path)?;
-        files.sync_dir(dir)
-    });
-    if written.is_err() {
-        // What is left is removed at the next opening if it cannot be removed now.
-        let _ = files.remove(&unfinished);
+    let mut publisher = Publisher::begin(files, dir, name)?;
+    for part in parts {
+        publisher.write_all(part).map_err(Error::io(files.place(&publisher.path)))?;
     }
-    written.map_err(Error::io(files.place(&path)))
+    publisher.finish()
 }
 
-fn write(files: &dyn Files, path: &str, parts: &[&[u8]]) -> io::Result<()> {
-    match files.remove(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
+/// A file that comes to be when it is finished; dropped before that, it leaves nothing.
+pub struct Publisher<'a> {
+    files: &'a dyn Files,
+    dir: &'a str,
+    path: String,
+    unfinished: String,
+    file: Arc<dyn File>,
+    buffer: Vec<u8>,
+    finished: bool,
+}
+
+const BUFFER: usize = 256 << 10;
+
+impl<'a> Publisher<'a> {
+    /// Begins a file under another name.
+    pub fn begin(files: &'a dyn Files, dir: &'a str, name: &str) -> Result<Publisher<'a>, Error> {
+        let path = join(dir, name);
+        let unfinished = format!("{path}{UNFINISHED}");
+        let created = match files.remove(&unfinished) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => files.create(&unfinished),
+        };
+        let file = created.map_err(Error::io(files.place(&unfinished)))?;
+        let buffer = Vec::with_capacity(BUFFER);
+        Ok(Publisher { files, dir, path, unfinished, file, buffer, finished: false })
     }
-    let file = files.create(path)?;
-    for part in parts {
-        file.append_all(part)?;
+
+    /// Makes the content safe, then gives the file its name.
+    pub fn finish(mut self) -> Result<(), Error> {
+        let named = self.flush().and_then(|()| {
+            self.file.sync()?;
+            self.files.rename(&self.unfinished, &self.path)?;
+            self.finished = true;
+            self.files.sync_dir(self.dir)
+        });
+        named.map_err(Error::io(self.files.place(&self.path)))
     }
-    file.sync()
+}
+
+impl Write for Publisher<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.flush()?;
+        }
+        if bytes.len() > BUFFER {
+            self.file.append_all(bytes)?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.append_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Publisher<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What is left is removed at the next opening if it cannot be removed now.
+            let _ = self.files.remove(&self.unfinished);
+        }
+    }
 }
 
 /// Removes what a crash left half written in a folder.

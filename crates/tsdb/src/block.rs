@@ -14,13 +14,14 @@ mod writer;
 
 pub use layout::{Meta, VERSION};
 pub use page::{PAGE_TICKS, Points};
+pub(crate) use page::{Page, read as read_page, write as write_page};
+pub(crate) use select::literals;
 pub use writer::{GroupId, Writer};
 
 use crate::codec::CodecError;
 use crate::cursor::Cursor;
 use layout::Section;
 use model::{Columns, Labels};
-use page::Page;
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -53,7 +54,7 @@ pub enum BlockError {
 }
 
 impl BlockError {
-    fn decode(at: usize, error: CodecError) -> BlockError {
+    pub(crate) fn decode(at: usize, error: CodecError) -> BlockError {
         let what = match error {
             CodecError::Short => "ends early",
             CodecError::Invalid(what) => what,
@@ -186,7 +187,7 @@ impl Block {
         let group = self.group(&place)?;
         let mut lengths = Cursor(&self.section(Section::Series).1[place.lengths_at..]);
         let mut at = place.offset;
-        let mut id = Some(self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(place.group));
+        let mut id = Some(mix(self.id, u64::from(place.group)));
         for (i, page) in group.pages.iter().enumerate() {
             let length = lengths.size(u32::MAX as usize, "length of a page");
             let length = length.map_err(|e| BlockError::decode(place.lengths_at, e))?;
@@ -197,15 +198,15 @@ impl Block {
                 let bytes = self.checked(at, length)?;
                 page::read(bytes, ticks, &mut scratch.page)
                     .map_err(|e| BlockError::decode(at as usize, e))?;
-                let (first, whole) = append(scratch, start_ms, end_ms, columns);
-                let mix = (i as u64) << 32 | first as u64;
-                id = id.filter(|_| whole).map(|id| (id ^ mix).wrapping_mul(0xff51_afd7_ed55_8ccd));
+                let (first, whole) =
+                    append(&scratch.page, &scratch.times_ms, start_ms, end_ms, columns);
+                id = id.filter(|_| whole).map(|id| mix(mix(id, i as u64), first as u64));
             } else if wanted {
                 id = None;
             }
             at += if length > 0 { length as u64 + 4 } else { 0 };
         }
-        Ok(id.map(|id| id ^ columns.times_ms.len() as u64))
+        Ok(id.map(|id| mix(id, columns.times_ms.len() as u64)))
     }
 
     /// The first and last time between which a series may have samples, by its pages alone.
@@ -221,6 +222,30 @@ impl Block {
             }
         }
         Ok(extent)
+    }
+
+    /// The group of a series.
+    pub fn group_of(&self, series: u32) -> Result<u32, BlockError> {
+        let place = self.place(series)?;
+        self.group(&place).map(|_| place.group)
+    }
+
+    /// How many groups there are.
+    pub fn group_count(&self) -> u32 {
+        self.groups.len() as u32
+    }
+
+    /// The times of all ticks of a group.
+    pub fn group_times(&self, group: u32) -> Result<Vec<i64>, BlockError> {
+        let mut times = Vec::new();
+        let found = self.groups.get(group as usize);
+        for (i, page) in found.map_or(&[][..], |g| &g.pages).iter().enumerate() {
+            let ticks = found.map_or(0, |g| g.ticks.min((i + 1) * PAGE_TICKS) - i * PAGE_TICKS);
+            let bytes = self.checked(page.offset, page.length as usize)?;
+            crate::codec::decode_ints(bytes, ticks, &mut times)
+                .map_err(|e| BlockError::decode(page.offset as usize, e))?;
+        }
+        Ok(times)
     }
 
     /// Reads everything and checks every checksum.
@@ -290,7 +315,7 @@ impl Block {
         let mut cursor = Cursor(bytes.ok_or(damaged("page lies outside"))?);
         let page = cursor.take(length).map_err(|_| damaged("page ends early"))?;
         let checksum = cursor.u32().map_err(|_| damaged("page ends early"))?;
-        if crc32c::crc32c(page) != checksum {
+        if !disk::canary::checksum_holds(page, checksum) {
             return Err(damaged("checksum of a page is wrong"));
         }
         Ok(page)
@@ -317,10 +342,21 @@ impl Block {
     }
 }
 
+/// One number of two, so that other pairs give other numbers.
+pub(crate) fn mix(a: u64, b: u64) -> u64 {
+    let x = (a.rotate_left(23) ^ b).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (x ^ x >> 29).wrapping_mul(0xff51_afd7_ed55_8ccd)
+}
+
 /// Appends what lies between the times of the decoded page; gives the first tick appended, and whether all
 /// of its ticks have samples.
-fn append(scratch: &Scratch, start_ms: i64, end_ms: i64, columns: &mut Columns) -> (usize, bool) {
-    let (page, times) = (&scratch.page, &scratch.times_ms);
+pub(crate) fn append(
+    page: &Page,
+    times: &[i64],
+    start_ms: i64,
+    end_ms: i64,
+    columns: &mut Columns,
+) -> (usize, bool) {
     let before = times.partition_point(|&t| t < start_ms);
     let until = times.partition_point(|&t| t <= end_ms).max(before);
     // The same range in the page's columns.

@@ -136,6 +136,10 @@ fn encode_runs(first: f64, rest: &[f64], runs: usize, out: &mut Vec<u8>) {
     }
     lengths.push(length);
     values.push(current);
+    if disk::canary::is(disk::canary::Canary::DropRun) {
+        values.swap_remove(runs / 2);
+        values.push(current);
+    }
     out.push(RUNS);
     put_varint(runs as u64, out);
     encode_ints(&lengths, out);

@@ -1,31 +1,73 @@
 //! The store as its users hold it.
 
-use crate::{Cardinality, Committed, Count, Error, Group, Metadata, Options, Stats};
-use model::{Columns, Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Storage, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::store::{State, Store, lock};
+use crate::{Cardinality, Committed, Count, Durability, Error, Group, Metadata, Options, Stats};
+use crate::{maintain, open, plan, read};
+use disk::{Files, Folder, LogOptions};
+use model::{Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Storage};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, RwLock, RwLockReadGuard};
-
-type Series = BTreeMap<i64, Sample>;
-
-#[derive(Default)]
-struct Head {
-    series: BTreeMap<Labels, Series>,
-    metadata: BTreeMap<String, Metadata>,
-    stats: Stats,
-}
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An open data folder; clones share it.
 #[derive(Clone)]
 pub struct Db {
-    head: Arc<RwLock<Head>>,
-    options: Options,
+    store: Arc<Store>,
+    /// Dropped with the last clone, which ends the threads.
+    _alive: Arc<Alive>,
 }
+
+struct Alive(Weak<Store>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if let Some(store) = self.0.upgrade() {
+            // Who wants to know whether it went well calls `close`.
+            let _ = close(&store);
+        }
+    }
+}
+
+/// Scrapes are fsynced this long after they were written, at most twice that.
+const SYNC_EVERY: Duration = Duration::from_millis(500);
+/// How often the background looks whether something is due.
+const TICK_EVERY: Duration = Duration::from_secs(5);
 
 impl Db {
     /// Opens a data folder, creates it where it does not exist, and locks it.
-    pub fn open(_dir: &Path, options: Options) -> Result<Db, Error> {
-        Ok(Db { head: Arc::default(), options })
+    ///
+    /// Fails where another process has it, where a newer release wrote it, and where it cannot be
+    /// read or written; damaged files are set aside and never a reason to fail.
+    pub fn open(dir: &Path, options: Options) -> Result<Db, Error> {
+        Db::open_files(Arc::new(Folder::new(dir)), options, LogOptions::default())
+    }
+
+    /// As [`Db::open`], over any files.
+    #[doc(hidden)]
+    pub fn open_files(
+        files: Arc<dyn Files>,
+        options: Options,
+        log: LogOptions,
+    ) -> Result<Db, Error> {
+        let background = options.background;
+        let store = Arc::new(open::open(files, options, log)?);
+        if background {
+            for (name, every, run) in [
+                ("tsdb-fsync", SYNC_EVERY, run_sync as fn(&Store)),
+                ("tsdb-compact", TICK_EVERY, run_tick),
+            ] {
+                let weak = Arc::downgrade(&store);
+                let spawned = thread::Builder::new().name(name.into());
+                spawned.spawn(move || repeat(&weak, every, run)).map_err(|source| {
+                    disk::Error::Io { place: format!("thread {name}"), source }
+                })?;
+            }
+        }
+        let alive = Arc::new(Alive(Arc::downgrade(&store)));
+        Ok(Db { store, _alive: alive })
     }
 
     /// A writer for one target; `target` holds the labels that each of its series carries
@@ -36,127 +78,163 @@ impl Db {
 
     /// Takes in samples of any series, as one batch; returns once they were given to the kernel.
     pub fn append(&self, samples: &[(Labels, Sample)]) -> Result<Committed, Error> {
-        let mut head = self.head.write().map_err(|_| Error::Closed)?;
-        let mut done = Committed::default();
-        for (labels, sample) in samples {
-            if !head.series.contains_key(labels) {
-                done.new_series += 1;
-            }
-            let series = head.series.entry(labels.clone()).or_default();
-            let last = series.keys().next_back().copied().unwrap_or(i64::MIN);
-            if sample.time_ms < last.saturating_sub(self.options.out_of_order_ms) {
-                done.too_old += 1;
-            } else if series.contains_key(&sample.time_ms) {
-                done.duplicates += 1;
-            } else {
-                done.samples += 1;
-                done.out_of_order += u64::from(sample.time_ms < last);
-                series.insert(sample.time_ms, sample.clone());
-            }
-        }
-        let stats = &mut head.stats;
-        stats.samples += done.samples;
-        stats.appended += done.samples;
-        stats.too_old += done.too_old;
-        stats.duplicates += done.duplicates;
-        stats.out_of_order += done.out_of_order;
-        Ok(done)
+        self.store.append(samples, Durability::Kernel)
     }
 
     /// As [`Db::append`], but returns when the samples are safe as [`Options::durability`] says.
     pub fn append_acknowledged(&self, samples: &[(Labels, Sample)]) -> Result<Committed, Error> {
-        self.append(samples)
-    }
-
-    pub(crate) fn describe(&self, families: Vec<Metadata>) {
-        if let Ok(mut head) = self.head.write() {
-            for family in families {
-                head.metadata.insert(family.name.clone(), family);
-            }
-        }
+        self.store.append(samples, self.store.options.durability)
     }
 
     /// What is known of the metrics that were written, sorted by name.
     pub fn metadata(&self) -> Vec<Metadata> {
-        self.read().map(|h| h.metadata.values().cloned().collect()).unwrap_or_default()
+        self.store.read().head.metadata.values().cloned().collect()
+    }
+
+    /// Fsyncs what was written. The background does it by itself.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.store.log.sync()?;
+        Ok(())
+    }
+
+    /// Does what is due at `now_ms`: blocks, retention, repair. The background does it by itself.
+    pub fn tick(&self, now_ms: i64) -> Result<(), Error> {
+        maintain::tick(&self.store, now_ms)
+    }
+
+    /// Writes the whole head to a block.
+    pub fn flush(&self) -> Result<(), Error> {
+        let epoch = self.store.rotate()?;
+        crate::compact::flush(&self.store, epoch - 1)
     }
 
     /// The state of the store.
     pub fn stats(&self) -> Stats {
-        let Ok(head) = self.read() else { return Stats::default() };
-        let mut stats = head.stats.clone();
-        stats.series = head.series.len() as u64;
-        let times = || head.series.values();
-        stats.oldest_ms = times().filter_map(|s| s.keys().next()).min().copied();
-        stats.newest_ms = times().filter_map(|s| s.keys().next_back()).max().copied();
-        stats
+        let store = &self.store;
+        let log = store.log.state();
+        let state = store.read();
+        let blocks = || state.blocks.iter().map(|b| b.block.meta()).filter(|m| m.series > 0);
+        let epochs = || state.head.epochs.values().filter(|e| e.samples > 0);
+        let count = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
+        let refused = lock(&store.refused).clone();
+        Stats {
+            series: state.head.index.len() as u64,
+            samples: blocks().map(|m| m.samples).sum::<u64>()
+                + epochs().map(|e| e.samples).sum::<u64>(),
+            appended: count(&store.counts.appended),
+            out_of_order: count(&store.counts.out_of_order),
+            too_old: count(&store.counts.too_old),
+            duplicates: count(&store.counts.duplicates),
+            head_bytes: state.head.memory() as u64,
+            log_bytes: log.bytes,
+            block_bytes: state.blocks.iter().map(|b| b.block.size_bytes()).sum(),
+            blocks: state.blocks.len() as u64,
+            oldest_ms: blocks().map(|m| m.min_ms).chain(epochs().map(|e| e.min_ms)).min(),
+            newest_ms: blocks().map(|m| m.max_ms).chain(epochs().map(|e| e.max_ms)).max(),
+            read_only: log.broken.or(refused),
+            quarantined: state.quarantined.clone(),
+        }
     }
 
-    /// What takes most room, at most `limit` names a list.
+    /// What takes most room in the head, at most `limit` names a list.
     pub fn cardinality(&self, limit: usize) -> Cardinality {
-        let Ok(head) = self.read() else { return Cardinality::default() };
-        let mut metrics: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut pairs: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for labels in head.series.keys() {
-            *metrics.entry(labels.metric()).or_default() += 1;
-            for pair in labels.iter() {
-                *pairs.entry(pair).or_default() += 1;
+        cardinality(&self.store.read(), limit)
+    }
+
+    /// Fsyncs everything and releases the folder. Writing fails from then on.
+    pub fn close(&self) -> Result<(), Error> {
+        close(&self.store)
+    }
+
+    pub(crate) fn commit(
+        &self,
+        round: &plan::Round<'_>,
+    ) -> Result<(Committed, plan::Placed), Error> {
+        self.store.commit(round)
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.store.epoch()
+    }
+
+    pub(crate) fn detach(&self, groups: impl Iterator<Item = u32>) {
+        let mut state = self.store.write();
+        for group in groups {
+            if let Some(group) = state.head.group_mut(group) {
+                group.attached = false;
             }
         }
-        let mut values: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
-        for (name, value) in pairs.keys() {
-            *values.entry(name).or_default() += 1;
-            *bytes.entry(name).or_default() += value.len() as u64;
-        }
-        let top = |counts: Vec<(String, u64)>| {
-            let mut counts: Vec<Count> =
-                counts.into_iter().map(|(name, count)| Count { name, count }).collect();
-            counts.sort_by_key(|c| std::cmp::Reverse(c.count));
-            counts.truncate(limit);
-            counts
-        };
-        let owned =
-            |m: BTreeMap<&str, u64>| m.into_iter().map(|(n, c)| (n.to_owned(), c)).collect();
-        Cardinality {
-            series: head.series.len() as u64,
-            label_pairs: pairs.len() as u64,
-            series_by_metric: top(owned(metrics)),
-            values_by_label: top(owned(values)),
-            bytes_by_label: top(owned(bytes)),
-            series_by_label_pair: top(pairs
-                .into_iter()
-                .map(|((n, v), c)| (format!("{n}={v}"), c))
-                .collect()),
-        }
-    }
-
-    /// Flushes and fsyncs everything, and releases the folder. Later calls fail.
-    pub fn close(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn read(&self) -> Result<RwLockReadGuard<'_, Head>, ReadError> {
-        self.head.read().map_err(|_| ReadError::Store("the store is closed".into()))
-    }
-
-    fn matching(
-        &self,
-        sets: &[Vec<Matcher>],
-        start_ms: i64,
-        end_ms: i64,
-    ) -> Result<Vec<Labels>, ReadError> {
-        let head = self.read()?;
-        let wanted = |labels: &Labels| sets.is_empty() || sets.iter().any(|s| matches(labels, s));
-        let series = head.series.iter().filter(|(l, s)| {
-            wanted(l) && start_ms <= end_ms && s.range(start_ms..=end_ms).next().is_some()
-        });
-        Ok(series.map(|(l, _)| l.clone()).collect())
     }
 }
 
-fn matches(labels: &Labels, matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or("")))
+fn close(store: &Store) -> Result<(), Error> {
+    if store.closed.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let synced = store.log.sync();
+    *lock(&store.folder_lock) = None;
+    synced?;
+    Ok(())
+}
+
+/// Runs something again and again until the store is closed.
+fn repeat(store: &Weak<Store>, every: Duration, run: fn(&Store)) {
+    loop {
+        thread::sleep(every);
+        match store.upgrade().filter(|s| !s.closed.load(Ordering::Relaxed)) {
+            Some(store) => run(&store),
+            None => return,
+        }
+    }
+}
+
+fn run_sync(store: &Store) {
+    let log = store.log.state();
+    if log.written > log.durable
+        && let Err(e) = store.log.sync()
+    {
+        tracing::error!("{e}");
+    }
+}
+
+fn run_tick(store: &Store) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+    if let Err(e) = maintain::tick(store, now) {
+        tracing::warn!("{e}");
+    }
+}
+
+fn cardinality(state: &State, limit: usize) -> Cardinality {
+    let index = &state.head.index;
+    let mut result = Cardinality { series: index.len() as u64, ..Cardinality::default() };
+    let (mut metrics, mut pairs) = (Vec::new(), Vec::new());
+    let mut values: HashMap<String, (u64, u64)> = HashMap::new();
+    index.each_label(|name, value, count| {
+        result.label_pairs += 1;
+        if name == model::labels::METRIC_NAME {
+            metrics.push(Count { name: value.into(), count });
+        }
+        pairs.push((name.to_owned(), value.to_owned(), count));
+        let of_name = values.entry(name.into()).or_default();
+        *of_name = (of_name.0 + 1, of_name.1 + value.len() as u64);
+    });
+    let values: BTreeMap<String, (u64, u64)> = values.into_iter().collect();
+    let of_values = |f: fn(&(u64, u64)) -> u64| {
+        values.iter().map(|(n, v)| Count { name: n.clone(), count: f(v) }).collect()
+    };
+    let pairs = pairs.into_iter().map(|(n, v, count)| Count { name: format!("{n}={v}"), count });
+    result.series_by_metric = top(metrics, limit);
+    result.values_by_label = top(of_values(|v| v.0), limit);
+    result.bytes_by_label = top(of_values(|v| v.1), limit);
+    result.series_by_label_pair = top(pairs.collect(), limit);
+    result
+}
+
+/// The largest counts, of equal ones the first by name.
+fn top(mut counts: Vec<Count>, limit: usize) -> Vec<Count> {
+    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
+    counts.truncate(limit);
+    counts
 }
 
 impl Storage for Db {
@@ -164,19 +242,7 @@ impl Storage for Db {
         &'a self,
         selection: &Selection<'_>,
     ) -> Result<Box<dyn SeriesSet + 'a>, ReadError> {
-        let head = self.read()?;
-        let mut found = Vec::new();
-        for (labels, samples) in &head.series {
-            if selection.start_ms > selection.end_ms || !matches(labels, selection.matchers) {
-                continue;
-            }
-            let samples: Vec<Sample> =
-                samples.range(selection.start_ms..=selection.end_ms).map(|s| s.1.clone()).collect();
-            if !samples.is_empty() {
-                found.push((labels.clone(), samples));
-            }
-        }
-        Ok(Box::new(Found { series: found.into_iter(), current: Vec::new() }))
+        Ok(Box::new(read::select(&self.store, selection)?))
     }
 
     fn label_names(
@@ -185,9 +251,7 @@ impl Storage for Db {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<String>, ReadError> {
-        let series = self.matching(sets, start_ms, end_ms)?;
-        let names: BTreeSet<&str> = series.iter().flat_map(|l| l.iter().map(|p| p.0)).collect();
-        Ok(names.into_iter().map(str::to_owned).collect())
+        read::label_names(&self.store, sets, start_ms, end_ms)
     }
 
     fn label_values(
@@ -197,40 +261,6 @@ impl Storage for Db {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<String>, ReadError> {
-        let series = self.matching(sets, start_ms, end_ms)?;
-        let values: BTreeSet<&str> = series.iter().filter_map(|l| l.get(name)).collect();
-        Ok(values.into_iter().map(str::to_owned).collect())
-    }
-}
-
-struct Found {
-    series: std::vec::IntoIter<(Labels, Vec<Sample>)>,
-    current: Vec<Sample>,
-}
-
-impl SeriesSet for Found {
-    fn next(&mut self) -> Result<Option<Labels>, ReadError> {
-        let Some((labels, samples)) = self.series.next() else { return Ok(None) };
-        self.current = samples;
-        Ok(Some(labels))
-    }
-
-    fn read(&mut self, columns: &mut Columns) -> Result<(), ReadError> {
-        columns.clear();
-        for sample in &self.current {
-            columns.times_ms.push(sample.time_ms);
-            match &sample.value {
-                Value::Float(v) => columns.floats.push(*v),
-                Value::Histogram(h) => {
-                    columns.histograms.push((columns.floats.len() as u32, Arc::clone(h)));
-                    columns.floats.push(0.0);
-                }
-            }
-            columns.starts_ms.push(sample.start_ms);
-        }
-        if columns.starts_ms.iter().all(|s| *s == 0) {
-            columns.starts_ms.clear();
-        }
-        Ok(())
+        read::label_values(&self.store, name, sets, start_ms, end_ms)
     }
 }

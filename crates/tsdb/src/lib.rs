@@ -6,17 +6,26 @@
 //! every file through `disk`. Byte layouts: `docs/formats/`.
 
 mod batch;
-#[allow(dead_code)] // the store that uses it lands next
-mod block;
-#[allow(dead_code)] // the blocks that use it land next
+pub mod block;
+mod change;
 mod codec;
+mod compact;
 mod cursor;
 mod db;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod head;
+mod maintain;
+mod open;
 mod options;
+mod plan;
+mod read;
+mod record;
 mod stats;
+mod store;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, Committed, Group};
 pub use db::Db;

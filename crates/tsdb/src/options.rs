@@ -37,6 +37,13 @@ pub struct Options {
     pub retention_bytes: u64,
     /// How late a sample may be behind its series' newest, in milliseconds.
     pub out_of_order_ms: i64,
+    /// The head is written to a block when it spans so much time, in milliseconds.
+    pub head_ms: i64,
+    /// The head is written to a block when its log has so many bytes.
+    pub head_log_bytes: u64,
+    /// Whether threads of the store's own fsync, compact and delete. Without them
+    /// [`crate::Db::sync`] and [`crate::Db::tick`] are the caller's to call.
+    pub background: bool,
     /// Called while the folder is opened.
     pub progress: Option<OnProgress>,
 }
@@ -48,6 +55,9 @@ impl Default for Options {
             retention_ms: 15 * 24 * 3_600_000,
             retention_bytes: 0,
             out_of_order_ms: 10 * 60_000,
+            head_ms: 30 * 60_000,
+            head_log_bytes: 64 << 20,
+            background: true,
             progress: None,
         }
     }

@@ -122,7 +122,7 @@ pub(super) fn read_table(bytes: &[u8]) -> Result<[(usize, usize); SECTIONS.len()
         let checksum = cursor.u32().map_err(short)?;
         let end = offset.checked_add(length).filter(|&end| end <= start as u64);
         let end = end.ok_or(damaged(start as u64, "a section lies outside"))? as usize;
-        if crc32c::crc32c(&bytes[offset as usize..end]) != checksum {
+        if !disk::canary::checksum_holds(&bytes[offset as usize..end], checksum) {
             return Err(BlockError::Damaged { at: offset, what: name });
         }
         *slot = (offset as usize, length as usize);

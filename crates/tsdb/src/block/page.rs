@@ -29,7 +29,7 @@ pub struct Points<'a> {
 
 /// What a page decodes into; its vectors keep their memory.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// Ticks within the page; empty where `all`.
     pub ticks: Vec<u32>,
     pub all: bool,
@@ -39,7 +39,7 @@ pub(super) struct Page {
 }
 
 /// Appends a page of `count` ticks; the ticks of `points` are counted from the page's first.
-pub(super) fn write(points: &Points<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write(points: &Points<'_>, out: &mut Vec<u8>) {
     let mut flags = 0;
     flags |= if points.ticks.is_none() { ALL_TICKS } else { 0 };
     flags |= if points.histograms.is_empty() { 0 } else { HAS_HISTOGRAMS };
@@ -66,7 +66,7 @@ pub(super) fn write(points: &Points<'_>, out: &mut Vec<u8>) {
 }
 
 /// Decodes a page of `count` ticks.
-pub(super) fn read(bytes: &[u8], count: usize, page: &mut Page) -> Result<(), CodecError> {
+pub(crate) fn read(bytes: &[u8], count: usize, page: &mut Page) -> Result<(), CodecError> {
     page.ticks.clear();
     page.floats.clear();
     page.histograms.clear();

@@ -192,7 +192,7 @@ impl Block {
 
 /// The values of a regular expression that is nothing but alternatives, for the look-up of each:
 /// those that match, or for `!~` those that do not.
-fn literals(matcher: &Matcher) -> Option<impl Iterator<Item = &str>> {
+pub(crate) fn literals(matcher: &Matcher) -> Option<impl Iterator<Item = &str>> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'/' | b':' | b'|');
     let regex = matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex);
     let values = || matcher.value.split('|');

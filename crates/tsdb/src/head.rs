@@ -1,0 +1,230 @@
+//! The head: what was written lately, in memory. Changed by records of the log alone.
+//!
+//! Samples lie in groups (ticks and slots), or loose: samples behind their series' newest, and
+//! those that came outside any group. Of two samples of a series at one time, the first counts.
+
+pub(crate) mod chunk;
+pub(crate) mod group;
+pub(crate) mod series;
+pub(crate) mod symbols;
+
+use crate::Metadata;
+use crate::codec::CodecError;
+use crate::record::{self, Item};
+use group::Group;
+use model::Sample;
+use series::SeriesIndex;
+use std::collections::{BTreeMap, HashMap};
+
+/// Series, groups and loose samples in memory.
+#[derive(Default)]
+pub(crate) struct Head {
+    pub index: SeriesIndex,
+    groups: Vec<Option<Group>>,
+    free: Vec<u32>,
+    /// Loose samples by log epoch and series, sorted by time.
+    pub loose: BTreeMap<u32, HashMap<u32, Vec<Sample>>>,
+    pub metadata: BTreeMap<String, Metadata>,
+    /// What each log epoch brought.
+    pub epochs: BTreeMap<u32, Extent>,
+}
+
+/// How much there is, and of what time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub samples: u64,
+    pub min_ms: i64,
+    pub max_ms: i64,
+}
+
+impl Extent {
+    fn add(&mut self, samples: u64, time_ms: i64) {
+        self.samples += samples;
+        if samples > 0 {
+            self.min_ms = self.min_ms.min(time_ms);
+            self.max_ms = self.max_ms.max(time_ms);
+        }
+    }
+}
+
+impl Default for Extent {
+    fn default() -> Extent {
+        Extent { samples: 0, min_ms: i64::MAX, max_ms: i64::MIN }
+    }
+}
+
+impl Head {
+    /// Changes the head as a record says.
+    pub fn apply(&mut self, record: &[u8], epoch: u32) -> Result<(), CodecError> {
+        record::read(record, |item| self.apply_item(item, epoch))
+    }
+
+    fn apply_item(&mut self, item: Item<'_>, epoch: u32) -> Result<(), CodecError> {
+        match item {
+            Item::Series { number, labels } => {
+                if self.index.get(number).is_some_and(|_| self.index.labels(number) != labels) {
+                    self.leave_owner(number);
+                }
+                self.index.define(number, &labels, epoch);
+            }
+            Item::Slot { group, slot, series } => self.take_slot(group, slot, series),
+            Item::Tick(tick) => {
+                let Some(group) = self.groups.get_mut(tick.group as usize).and_then(Option::as_mut)
+                else {
+                    return Ok(());
+                };
+                let samples = group.tick(&tick, epoch, &mut self.index)?;
+                self.epochs.entry(epoch).or_default().add(samples, tick.time_ms);
+            }
+            Item::Leave { group, slot } => {
+                if let Some(group) = self.groups.get_mut(group as usize).and_then(Option::as_mut) {
+                    group.leave(slot, &mut self.index);
+                }
+            }
+            Item::Loose { series, sample } => self.add_loose(series, sample, epoch),
+            Item::Metadata(family) => {
+                self.metadata.insert(family.name.clone(), family);
+            }
+        }
+        Ok(())
+    }
+
+    /// A group by its number.
+    pub fn group(&self, number: u32) -> Option<&Group> {
+        self.groups.get(number as usize)?.as_ref()
+    }
+
+    /// A group by its number, to be changed.
+    pub fn group_mut(&mut self, number: u32) -> Option<&mut Group> {
+        self.groups.get_mut(number as usize)?.as_mut()
+    }
+
+    /// Group numbers are below this.
+    pub fn group_count(&self) -> u32 {
+        self.groups.len() as u32
+    }
+
+    /// All groups.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().flatten()
+    }
+
+    /// All groups, to be changed.
+    pub fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.groups.iter_mut().flatten()
+    }
+
+    /// The numbers that the next new groups get.
+    pub fn next_groups(&self) -> impl Iterator<Item = u32> {
+        self.free.iter().rev().copied().chain(self.groups.len() as u32..)
+    }
+
+    /// The time of a series' newest sample.
+    pub fn last_ms(&self, series: u32) -> i64 {
+        let Some(entry) = self.index.get(series) else { return i64::MIN };
+        let owner = entry.owner.and_then(|(g, s)| {
+            let group = self.group(g)?;
+            group.slots.get(s as usize).filter(|s| s.present())?;
+            Some(group.last_ms)
+        });
+        owner.unwrap_or(i64::MIN).max(entry.last_ms)
+    }
+
+    /// Frames of the log are missing: of every group, what follows is not known until it is told
+    /// anew.
+    pub fn break_chains(&mut self) {
+        self.groups_mut().for_each(Group::seal);
+    }
+
+    /// Forgets an epoch whose samples are in a block, and the series and groups that only it had.
+    pub fn forget_through(&mut self, epoch: u32) {
+        self.epochs.retain(|e, _| *e > epoch);
+        self.loose.retain(|e, _| *e > epoch);
+        let Head { index, groups, free, loose, .. } = self;
+        for (number, place) in groups.iter_mut().enumerate() {
+            let Some(group) = place else { continue };
+            group.chunks.retain(|c| c.0 > epoch);
+            // Nobody will go on with the series of a group whose writer left.
+            let ended = !group.attached && group.times_ms.is_empty();
+            for slot in 0..group.slots.len() as u32 {
+                let entry = &group.slots[slot as usize];
+                let goes_on = entry.open && !ended;
+                if entry.series == group::NONE || goes_on || group.holds(slot) {
+                    continue;
+                }
+                if let Some(series) = index.get_mut(entry.series) {
+                    series.places.retain(|p| *p != (number as u32, slot));
+                    series.owner = series.owner.filter(|o| *o != (number as u32, slot));
+                }
+                group.slots[slot as usize] = group::Slot::new(group::NONE);
+            }
+            let idle = group.chunks.is_empty() && group.times_ms.is_empty() && !group.attached;
+            if idle && group.slots.iter().all(|s| s.series == group::NONE) {
+                *place = None;
+                free.push(number as u32);
+            }
+        }
+        let held = |n: u32| loose.values().any(|l| l.contains_key(&n));
+        let gone = |n: &u32| index.get(*n).is_some_and(|s| s.places.is_empty()) && !held(*n);
+        let gone: Vec<u32> = index.numbers().iter().filter(gone).collect();
+        gone.into_iter().for_each(|n| index.remove(n));
+    }
+
+    fn take_slot(&mut self, group: u32, slot: u32, series: u32) {
+        let Some(entry) = self.index.get(series) else { return };
+        if entry.owner != Some((group, slot)) {
+            self.leave_owner(series);
+        }
+        while self.groups.len() <= group as usize {
+            self.free.push(self.groups.len() as u32);
+            self.groups.push(None);
+        }
+        if self.groups[group as usize].is_none() {
+            self.free.retain(|f| *f != group);
+        }
+        let place = self.groups[group as usize].get_or_insert_with(Group::new);
+        // Whose slot it was is told first, should a record be lost that said so.
+        let old = place.slots.get(slot as usize).filter(|s| s.open && s.series != series);
+        if let Some(old) = old.map(|s| s.series) {
+            place.leave(slot, &mut self.index);
+            if let Some(old) = self.index.get_mut(old) {
+                old.places.retain(|p| *p != (group, slot));
+            }
+        }
+        place.take(slot, series);
+        if let Some(entry) = self.index.get_mut(series) {
+            entry.owner = Some((group, slot));
+            if !entry.places.contains(&(group, slot)) {
+                entry.places.push((group, slot));
+            }
+        }
+    }
+
+    fn leave_owner(&mut self, series: u32) {
+        let owner = self.index.get(series).and_then(|s| s.owner);
+        if let Some((group, slot)) = owner
+            && let Some(group) = self.groups.get_mut(group as usize).and_then(Option::as_mut)
+        {
+            group.leave(slot, &mut self.index);
+        }
+    }
+
+    fn add_loose(&mut self, series: u32, sample: Sample, epoch: u32) {
+        let Some(entry) = self.index.get_mut(series) else { return };
+        entry.last_ms = entry.last_ms.max(sample.time_ms);
+        let samples = self.loose.entry(epoch).or_default().entry(series).or_default();
+        let at = samples.partition_point(|s| s.time_ms < sample.time_ms);
+        if samples.get(at).is_none_or(|s| s.time_ms != sample.time_ms) {
+            self.epochs.entry(epoch).or_default().add(1, sample.time_ms);
+            samples.insert(at, sample);
+        }
+    }
+
+    /// Bytes of memory, about.
+    pub fn memory(&self) -> usize {
+        let groups: usize = self.groups().map(Group::memory).sum();
+        let loose = self.loose.values().flat_map(HashMap::values);
+        let loose: usize = loose.map(|l| l.capacity() * size_of::<Sample>() + 48).sum();
+        self.index.memory() + groups + loose
+    }
+}

@@ -1,0 +1,298 @@
+//! The series of the head: labels as pairs of integers, and which series carry which label.
+
+use super::symbols::Symbols;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use model::{Labels, MatchOp, Matcher};
+use roaring::RoaringBitmap;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A label as the numbers of its name and its value.
+type Pair = (u32, u32);
+
+/// One series of the head.
+pub(crate) struct Series {
+    /// Sorted by the name's text; empty where the number is free.
+    pairs: Box<[Pair]>,
+    /// The group and slot that take its samples at present.
+    pub owner: Option<(u32, u32)>,
+    /// The groups and slots that hold samples of it, oldest first, the owner included.
+    pub places: Vec<(u32, u32)>,
+    /// Its newest sample, those of ticks at which it was present in its owner excepted.
+    pub last_ms: i64,
+    /// The newest log epoch that defines it.
+    pub epoch: u32,
+}
+
+/// All series of the head.
+#[derive(Default)]
+pub(crate) struct SeriesIndex {
+    pub symbols: Symbols,
+    list: Vec<Series>,
+    free: Vec<u32>,
+    by_labels: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// For each label name the series that carry each of its values.
+    carriers: HashMap<u32, HashMap<u32, RoaringBitmap>>,
+    live: RoaringBitmap,
+    order: Mutex<Order>,
+}
+
+/// All series sorted by labels, as of some time.
+#[derive(Default)]
+struct Order {
+    sorted: Arc<Vec<u32>>,
+    /// The place in `sorted` of each number.
+    ranks: Arc<Vec<u32>>,
+    /// Series that came since.
+    added: Vec<u32>,
+    /// Whether `ranks` is not that of `sorted`.
+    stale: bool,
+}
+
+impl SeriesIndex {
+    /// The number of the series with these labels.
+    pub fn find(&self, labels: &Labels) -> Option<u32> {
+        let hash = self.hasher.hash_one(labels);
+        let same = |i: &u32| {
+            let pairs = &self.list[*i as usize].pairs;
+            pairs.len() == labels.len() && self.texts(pairs).eq(labels.iter())
+        };
+        self.by_labels.find(hash, same).copied()
+    }
+
+    /// The series with a number.
+    pub fn get(&self, number: u32) -> Option<&Series> {
+        self.list.get(number as usize).filter(|s| !s.pairs.is_empty())
+    }
+
+    /// The series with a number, to be changed.
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Series> {
+        self.list.get_mut(number as usize).filter(|s| !s.pairs.is_empty())
+    }
+
+    /// The numbers that the next new series get.
+    pub fn next_numbers(&self) -> impl Iterator<Item = u32> {
+        self.free.iter().rev().copied().chain(self.list.len() as u32..)
+    }
+
+    /// Adds a series with a number that is free; one that has other labels is replaced.
+    pub fn define(&mut self, number: u32, labels: &Labels, epoch: u32) {
+        if let Some(known) = self.get(number) {
+            if self.texts(&known.pairs).eq(labels.iter()) {
+                self.list[number as usize].epoch = epoch;
+                return;
+            }
+            self.remove(number);
+        }
+        let pairs: Box<[Pair]> =
+            labels.iter().map(|(n, v)| (self.symbols.add(n), self.symbols.add(v))).collect();
+        for (name, value) in &pairs {
+            self.carriers.entry(*name).or_default().entry(*value).or_default().insert(number);
+        }
+        while self.list.len() <= number as usize {
+            self.free.push(self.list.len() as u32);
+            self.list.push(Series::none());
+        }
+        // New numbers are taken from the end, so this is found at once.
+        if let Some(at) = self.free.iter().rposition(|f| *f == number) {
+            self.free.remove(at);
+        }
+        self.list[number as usize] = Series { pairs, epoch, ..Series::none() };
+        let (list, symbols, hasher) = (&self.list, &self.symbols, &self.hasher);
+        let rehash = |i: &u32| hasher.hash_one(labels_of(&list[*i as usize].pairs, symbols));
+        self.by_labels.insert_unique(hasher.hash_one(labels), number, rehash);
+        self.live.insert(number);
+        self.order().added.push(number);
+    }
+
+    /// Forgets a series.
+    pub fn remove(&mut self, number: u32) {
+        let labels = self.labels(number);
+        let hash = self.hasher.hash_one(&labels);
+        if let Ok(entry) = self.by_labels.find_entry(hash, |i| *i == number) {
+            entry.remove();
+        }
+        let Some(series) = self.list.get_mut(number as usize) else { return };
+        let pairs = std::mem::replace(series, Series::none()).pairs;
+        for (name, value) in &pairs {
+            if let Some(values) = self.carriers.get_mut(name) {
+                if let Some(set) = values.get_mut(value) {
+                    set.remove(number);
+                    if set.is_empty() {
+                        values.remove(value);
+                    }
+                }
+                if values.is_empty() {
+                    self.carriers.remove(name);
+                }
+            }
+            self.symbols.release(*name);
+            self.symbols.release(*value);
+        }
+        self.live.remove(number);
+        self.free.push(number);
+        let mut order = self.order();
+        order.added.retain(|n| *n != number);
+        if order.sorted.contains(&number) {
+            Arc::make_mut(&mut order.sorted).retain(|n| *n != number);
+            order.stale = true;
+        }
+    }
+
+    /// The labels of a series; none where there is no such series.
+    pub fn labels(&self, number: u32) -> Labels {
+        self.get(number).map_or(Labels::empty(), |s| labels_of(&s.pairs, &self.symbols))
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.live.len() as usize
+    }
+
+    /// All series.
+    pub fn numbers(&self) -> &RoaringBitmap {
+        &self.live
+    }
+
+    /// The series that satisfy all matchers.
+    pub fn select(&self, matchers: &[Matcher]) -> RoaringBitmap {
+        let mut found: Option<RoaringBitmap> = None;
+        // Equality is cheap and usually narrow: what it leaves out need not be asked again.
+        let (equal, rest): (Vec<_>, Vec<_>) =
+            matchers.iter().partition(|m| m.op == MatchOp::Equal && !m.value.is_empty());
+        for matcher in equal.into_iter().chain(rest) {
+            if found.as_ref().is_some_and(RoaringBitmap::is_empty) {
+                break;
+            }
+            match &mut found {
+                None => found = Some(self.select_one(matcher, &self.live)),
+                Some(found) => *found = self.select_one(matcher, found),
+            }
+        }
+        found.unwrap_or_else(|| self.live.clone())
+    }
+
+    fn select_one(&self, matcher: &Matcher, within: &RoaringBitmap) -> RoaringBitmap {
+        let empty_matches = matcher.matches("");
+        let name = self.symbols.find(&matcher.name);
+        let Some(values) = name.and_then(|n| self.carriers.get(&n)) else {
+            return if empty_matches { within.clone() } else { RoaringBitmap::new() };
+        };
+        // Where an absent label matches, what does not match is taken away; else what matches is
+        // gathered.
+        let mut carriers = RoaringBitmap::new();
+        let direct = match matcher.op {
+            MatchOp::Equal | MatchOp::NotEqual if !matcher.value.is_empty() => {
+                Some(vec![matcher.value.as_str()])
+            }
+            _ => crate::block::literals(matcher).map(Iterator::collect),
+        };
+        match direct {
+            Some(texts) => {
+                let sets = texts.into_iter().filter_map(|t| self.symbols.find(t));
+                sets.filter_map(|v| values.get(&v)).for_each(|set| carriers |= set);
+            }
+            None => {
+                for (value, set) in values {
+                    if matcher.matches(self.symbols.text(*value)) != empty_matches {
+                        carriers |= set;
+                    }
+                }
+            }
+        }
+        if empty_matches { within - carriers } else { carriers & within }
+    }
+
+    /// How many series carry each value of each label.
+    pub fn each_label(&self, mut see: impl FnMut(&str, &str, u64)) {
+        for (name, values) in &self.carriers {
+            for (value, set) in values {
+                see(self.symbols.text(*name), self.symbols.text(*value), set.len());
+            }
+        }
+    }
+
+    /// Sorts series by their labels.
+    pub fn sort(&self, found: &RoaringBitmap) -> Vec<u32> {
+        let (sorted, ranks) = self.ranks();
+        if found.len() as usize == sorted.len() {
+            return sorted.to_vec();
+        }
+        let mut places: Vec<u32> = found.iter().map(|n| ranks[n as usize]).collect();
+        places.sort_unstable();
+        places.into_iter().map(|p| sorted[p as usize]).collect()
+    }
+
+    /// All series in order; what came since the last call is sorted in.
+    fn ranks(&self) -> (Arc<Vec<u32>>, Arc<Vec<u32>>) {
+        let mut order = self.order();
+        let mut added = std::mem::take(&mut order.added);
+        if !added.is_empty() {
+            let compare = |a: &u32, b: &u32| self.compare(*a, *b);
+            added.sort_unstable_by(compare);
+            let old = &order.sorted;
+            let mut merged = Vec::with_capacity(old.len() + added.len());
+            let mut from = 0;
+            for number in added {
+                let to = from + old[from..].partition_point(|o| compare(o, &number).is_lt());
+                merged.extend_from_slice(&old[from..to]);
+                merged.push(number);
+                from = to;
+            }
+            merged.extend_from_slice(&old[from..]);
+            order.sorted = Arc::new(merged);
+            order.stale = true;
+        }
+        if std::mem::take(&mut order.stale) {
+            let mut ranks = vec![u32::MAX; self.list.len()];
+            for (place, number) in order.sorted.iter().enumerate() {
+                ranks[*number as usize] = place as u32;
+            }
+            order.ranks = Arc::new(ranks);
+        }
+        (Arc::clone(&order.sorted), Arc::clone(&order.ranks))
+    }
+
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        let pairs = |n: u32| self.get(n).map_or(&[] as &[Pair], |s| &s.pairs);
+        self.texts(pairs(a)).cmp(self.texts(pairs(b)))
+    }
+
+    fn texts<'a>(&'a self, pairs: &'a [Pair]) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+        pairs.iter().map(|(n, v)| (self.symbols.text(*n), self.symbols.text(*v)))
+    }
+
+    fn order(&self) -> std::sync::MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of memory, about.
+    pub fn memory(&self) -> usize {
+        let labels: usize = self.list.iter().map(|s| s.pairs.len()).sum();
+        let sets = self.carriers.values().flat_map(HashMap::values);
+        let sets: usize = sets.map(|s| s.serialized_size() + 64).sum();
+        self.symbols.memory()
+            + self.list.len() * (size_of::<Series>() + 8 + 8 + 8)
+            + labels * size_of::<Pair>()
+            + sets
+    }
+}
+
+impl Series {
+    fn none() -> Series {
+        Series {
+            pairs: Box::default(),
+            owner: None,
+            places: Vec::new(),
+            last_ms: i64::MIN,
+            epoch: 0,
+        }
+    }
+}
+
+fn labels_of(pairs: &[Pair], symbols: &Symbols) -> Labels {
+    Labels::from_sorted(pairs.iter().map(|(n, v)| (symbols.text(*n), symbols.text(*v))))
+}

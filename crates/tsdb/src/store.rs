@@ -1,0 +1,237 @@
+//! The open store: head, log and blocks, and the one way in which a batch becomes visible.
+//!
+//! One batch at a time is planned against the head, given to the log (which gives it to the
+//! kernel) and then applied to the head under the lock that readers take: nobody sees a sample
+//! that a crash of the program could take back, nor half a batch.
+
+use crate::batch::Committed;
+use crate::block::Block;
+use crate::head::Head;
+use crate::maintain::Schedule;
+use crate::plan::{self, Context, Placed, Round};
+use crate::record::Builder;
+use crate::stats::Quarantined;
+use crate::{Durability, Error, Options};
+use disk::{Files, Log};
+use model::{Labels, Sample};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Everything that clones of a `Db` share.
+pub(crate) struct Store {
+    pub files: Arc<dyn Files>,
+    pub options: Options,
+    pub log: Log,
+    pub state: RwLock<State>,
+    /// The log epoch into which batches go; held while one is written.
+    writer: Mutex<u32>,
+    /// A copy of the epoch for those who only want to know.
+    epoch: AtomicU32,
+    /// Held while blocks are made or deleted.
+    pub maintenance: Mutex<()>,
+    pub closed: AtomicBool,
+    pub refused: Mutex<Option<String>>,
+    pub counts: Counts,
+    pub folder_lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    pub schedule: Mutex<Schedule>,
+}
+
+/// What readers see.
+#[derive(Default)]
+pub(crate) struct State {
+    pub head: Head,
+    /// Oldest log epoch first.
+    pub blocks: Vec<Arc<Stored>>,
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// A block in the folder.
+pub(crate) struct Stored {
+    /// The log epochs whose samples it has.
+    pub first: u32,
+    pub last: u32,
+    /// How often it was written anew because it was damaged.
+    pub edition: u32,
+    pub path: String,
+    pub block: Block,
+    /// Why it must be written anew, once reading found it damaged.
+    pub damage: Mutex<Option<String>>,
+}
+
+/// What was taken in and refused since the folder was opened.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub appended: AtomicU64,
+    pub out_of_order: AtomicU64,
+    pub too_old: AtomicU64,
+    pub duplicates: AtomicU64,
+}
+
+/// Locks, also after a panic elsewhere: readers must go on.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    pub fn new(
+        files: Arc<dyn Files>,
+        options: Options,
+        log: Log,
+        state: State,
+        epoch: u32,
+        folder_lock: Box<dyn Send + Sync>,
+    ) -> Store {
+        Store {
+            files,
+            options,
+            log,
+            state: RwLock::new(state),
+            writer: Mutex::new(epoch),
+            epoch: AtomicU32::new(epoch),
+            maintenance: Mutex::new(()),
+            closed: AtomicBool::new(false),
+            refused: Mutex::new(None),
+            counts: Counts::default(),
+            folder_lock: Mutex::new(Some(folder_lock)),
+            schedule: Mutex::default(),
+        }
+    }
+
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log epoch into which batches go.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Takes in a round of a group.
+    pub fn commit(&self, round: &Round<'_>) -> Result<(Committed, Placed), Error> {
+        let mut epoch = lock(&self.writer);
+        if self.set_back(round, *epoch) {
+            self.begin_epoch(&mut epoch)?;
+        }
+        let (record, done, mut placed) = plan::round(&self.context(&self.read(), *epoch), round);
+        self.log_and_apply(&record, *epoch)?;
+        if placed.rows.is_some() || placed.main != round.main {
+            let mut state = self.write();
+            let head = &mut state.head;
+            let held = |g: &u32| head.group(*g).is_some_and(|g| g.slots.iter().any(|s| s.open));
+            let (kept, left) = std::mem::take(&mut placed.others).into_iter().partition(held);
+            placed.others = kept;
+            let left: Vec<u32> = left;
+            for group in left {
+                if let Some(group) = head.group_mut(group) {
+                    group.attached = false;
+                }
+            }
+            for group in placed.main.iter().chain(&placed.others) {
+                if let Some(group) = head.group_mut(*group) {
+                    group.attached = true;
+                }
+            }
+        }
+        self.count(&done);
+        Ok((done, placed))
+    }
+
+    /// Takes in samples of any series, and returns when they are as safe as `durability` says.
+    pub fn append(
+        &self,
+        samples: &[(Labels, Sample)],
+        durability: Durability,
+    ) -> Result<Committed, Error> {
+        let (done, seq) = {
+            let epoch = lock(&self.writer);
+            let (record, done) = plan::loose(&self.context(&self.read(), *epoch), samples);
+            (done, self.log_and_apply(&record, *epoch)?)
+        };
+        self.count(&done);
+        if durability == Durability::Fsync {
+            self.log.sync_to(seq)?;
+        }
+        Ok(done)
+    }
+
+    /// Begins a log epoch: what is in the head so far can go to a block.
+    pub fn rotate(&self) -> Result<u32, Error> {
+        let mut epoch = lock(&self.writer);
+        self.begin_epoch(&mut epoch)?;
+        Ok(*epoch)
+    }
+
+    fn begin_epoch(&self, epoch: &mut u32) -> Result<(), Error> {
+        self.log.roll(*epoch + 1)?;
+        *epoch += 1;
+        self.epoch.store(*epoch, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the clock was set back further than the window since the group's newest tick.
+    fn set_back(&self, round: &Round<'_>, epoch: u32) -> bool {
+        let state = self.read();
+        let main = round.main.and_then(|g| state.head.group(g));
+        let limit = round.time_ms.saturating_add(self.options.out_of_order_ms);
+        main.is_some_and(|g| g.epoch == epoch && limit < g.last_ms)
+    }
+
+    fn context<'a>(&self, state: &'a State, epoch: u32) -> Context<'a> {
+        Context { head: &state.head, epoch, window_ms: self.options.out_of_order_ms }
+    }
+
+    /// Gives a record to the log and then to the head; gives its number in the log.
+    fn log_and_apply(&self, record: &Builder, epoch: u32) -> Result<u64, Error> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        if record.is_empty() {
+            return Ok(0);
+        }
+        let record = record.finish();
+        let seq = match self.log.append(&record) {
+            Ok(seq) => seq,
+            Err(e) => {
+                *lock(&self.refused) = Some(e.to_string());
+                return Err(Error::ReadOnly(e.to_string()));
+            }
+        };
+        *lock(&self.refused) = None;
+        if let Err(e) = self.write().head.apply(&record, epoch) {
+            tracing::error!("a record that was just written cannot be applied: {e}");
+        }
+        Ok(seq)
+    }
+
+    fn count(&self, done: &Committed) {
+        let add = |count: &AtomicU64, n: u64| count.fetch_add(n, Ordering::Relaxed);
+        add(&self.counts.appended, done.samples);
+        add(&self.counts.out_of_order, done.out_of_order);
+        add(&self.counts.too_old, done.too_old);
+        add(&self.counts.duplicates, done.duplicates);
+    }
+
+    /// Sets a damaged file aside and remembers it for the status.
+    pub fn quarantine(&self, path: &str, why: &str) {
+        let entry = quarantine(&*self.files, path, why);
+        self.write().quarantined.push(entry);
+    }
+}
+
+/// Sets a damaged file aside.
+pub(crate) fn quarantine(files: &dyn Files, path: &str, why: &str) -> Quarantined {
+    match disk::publish::quarantine(files, path, why) {
+        Ok(file) => {
+            tracing::warn!("{path} is damaged ({why}); it is kept as {file}");
+            Quarantined { file, why: why.into() }
+        }
+        Err(e) => {
+            tracing::warn!("{path} is damaged ({why}) and cannot be set aside: {e}");
+            Quarantined { file: path.into(), why: format!("{why}; not set aside: {e}") }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The store against a naive one, under crashes, faults and damage.
+
+mod faults;
+mod naive;
+mod rounds;
+
+use crate::{Db, Options};
+use disk::LogOptions;
+use disk::faulty::Faulty;
+use std::sync::Arc;
+
+/// Opens a store over faulty files, without threads of its own.
+fn open(files: &Faulty, options: &Options) -> Db {
+    try_open(files, options).expect("opens")
+}
+
+fn try_open(files: &Faulty, options: &Options) -> Result<Db, crate::Error> {
+    let options = Options { background: false, ..options.clone() };
+    Db::open_files(Arc::new(files.clone()), options, LogOptions::default())
+}
