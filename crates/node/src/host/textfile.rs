@@ -263,3 +263,55 @@ impl Collector for Textfile {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::Paths;
+
+    #[test]
+    fn errors_name_file_and_place_and_leave_the_rest() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(dir.path().join(name), text).expect("a file");
+        };
+        write("a.prom", "# HELP x X.\n# TYPE x gauge\nx 1\nx{a=\"1\"} 2\n");
+        write("b.prom", "# HELP x Y.\n# TYPE x gauge\nx{b=\"1\"} 1\n");
+        write("broken.prom", "fine 1\nbroken{a=\"b} 2\n");
+        write("c.prom", "x{c=\"1\"} 1\n");
+        write("timed.prom", "timed 1 1700000000000\n");
+        std::fs::create_dir(dir.path().join("folder.prom")).expect("a folder");
+        let options = Options {
+            textfile_directories: vec![dir.path().into(), "/no such folder".into()],
+            ..Options::default()
+        };
+        let mut textfile = Textfile::open(&options);
+        let mut files = Files::open(&Paths::default()).expect("opens");
+        let error = textfile.read(&mut files).expect_err("some are wrong").to_string();
+        for part in [
+            "broken.prom: line 2, column",
+            "timed.prom: timed: timestamps are not allowed",
+            "b.prom: another help text of x than in an earlier file",
+            "c.prom: another type of x than in an earlier file",
+            "folder.prom: is not a file",
+            "cannot read /no such folder",
+        ] {
+            assert!(error.contains(part), "{part:?} is not in {error:?}");
+        }
+        let names: Vec<&str> = textfile.families.iter().map(|f| f.name.as_str()).collect();
+        assert_eq!(names, ["x"]);
+        assert_eq!(textfile.families[0].samples.len(), 2);
+        assert_eq!(textfile.families[0].samples[0].labels, [("a".to_string(), String::new())]);
+
+        for name in ["b.prom", "broken.prom", "c.prom", "timed.prom"] {
+            std::fs::remove_file(dir.path().join(name)).expect("was there");
+        }
+        std::fs::remove_dir(dir.path().join("folder.prom")).expect("was there");
+        textfile.patterns.pop();
+        write("a.prom", "x 3\n");
+        assert!(textfile.read(&mut files).is_ok());
+        assert_eq!(textfile.families[0].samples[0].value, 3.0);
+        let help = format!("Metric read from {}", dir.path().join("a.prom").display());
+        assert_eq!(textfile.families[0].help.as_deref(), Some(help.as_str()));
+    }
+}
