@@ -181,7 +181,10 @@ fn remove_empty_folders() -> Result<()> {
             let _ = std::fs::remove_file(name);
         }
     }
-    let _ = std::fs::remove_dir(REGISTRY);
+    // What plain containers had in here, then the registry itself: each only if it is empty.
+    for folder in ["bundles", "runc", ""] {
+        let _ = std::fs::remove_dir(Path::new(REGISTRY).join(folder));
+    }
     Ok(())
 }
 

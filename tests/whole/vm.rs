@@ -25,7 +25,11 @@ impl Guest {
             .args([peer::cache().join("vm"), results.clone(), vm.join("init"), agent.to_path_buf()])
             .output()
             .unwrap();
-        let console = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let console = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         let text = std::fs::read_to_string(&results).unwrap_or_default();
         if let Some(folder) = std::env::var_os("KUBEVIGIL_KEEP") {
             std::fs::write(PathBuf::from(folder).join("guest"), &text).unwrap();
@@ -63,7 +67,8 @@ impl Guest {
 }
 
 /// A family, further labels, and where its number stands: file, key, factor.
-type Figure = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str, f64);
+type Figure =
+    (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str, f64);
 
 const US: f64 = 1e-6;
 const FIGURES: &[Figure] = &[
@@ -76,7 +81,13 @@ const FIGURES: &[Figure] = &[
     ("container_memory_mapped_file", &[], "memory.stat", "file_mapped", 1.0),
     ("container_memory_total_active_file_bytes", &[], "memory.stat", "active_file", 1.0),
     ("container_memory_total_inactive_file_bytes", &[], "memory.stat", "inactive_file", 1.0),
-    ("container_memory_failures_total", &[("failure_type", "pgfault"), ("scope", "container")], "memory.stat", "pgfault", 1.0),
+    (
+        "container_memory_failures_total",
+        &[("failure_type", "pgfault"), ("scope", "container")],
+        "memory.stat",
+        "pgfault",
+        1.0,
+    ),
     ("container_oom_events_total", &[], "memory.events", "oom_kill", 1.0),
     ("container_pressure_cpu_waiting_seconds_total", &[], "cpu.pressure", "some", US),
     ("container_pressure_cpu_stalled_seconds_total", &[], "cpu.pressure", "full", US),
@@ -95,15 +106,20 @@ const THROTTLING: &[Figure] = &[
 fn agent_on_cgroup_v2() {
     let programs = ["qemu-system-x86_64", "cpio", "busybox", "apt-get", "dpkg-deb"];
     let lack = programs.iter().find_map(|p| require::program(p));
-    let lack = lack.or_else(|| (!cfg!(target_arch = "x86_64")).then(|| "the guest is x86-64".to_string()));
+    let lack =
+        lack.or_else(|| (!cfg!(target_arch = "x86_64")).then(|| "the guest is x86-64".to_string()));
     if !require::present("vm", lack) {
         return;
     }
     let began = Instant::now();
     let guest = Guest::boot(&built("kubevigil-agent"));
     let took = began.elapsed().as_secs_f64();
-    let (busy, hungry) = (format!("{SLICE}/cri-containerd-{}.scope", "a".repeat(64)), format!("{SLICE}/cri-containerd-{}.scope", "b".repeat(64)));
-    let crowd = format!("/kubepods/besteffort/pod66666666-7777-8888-9999-000000000000/{}", "c".repeat(64));
+    let (busy, hungry) = (
+        format!("{SLICE}/cri-containerd-{}.scope", "a".repeat(64)),
+        format!("{SLICE}/cri-containerd-{}.scope", "b".repeat(64)),
+    );
+    let crowd =
+        format!("/kubepods/besteffort/pod66666666-7777-8888-9999-000000000000/{}", "c".repeat(64));
     let mut compared = 0;
     for when in ["running", "frozen"] {
         let answer = guest.answer(when);
@@ -117,7 +133,8 @@ fn agent_on_cgroup_v2() {
     limits(&guest, &busy, &hungry, &crowd);
     rates(&guest, &[(&busy, 0.2), (&crowd, 0.1)]);
     last_reading(&guest);
-    let resident = guest.part("status").lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or("?").trim();
+    let resident =
+        guest.part("status").lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or("?").trim();
     println!(
         "vm: kernel {}, {compared} figures between the files before and after, agent {resident}, {took:.1} s",
         guest.part("kernel").trim()
@@ -127,7 +144,13 @@ fn agent_on_cgroup_v2() {
 }
 
 /// Our figure lies between the file's just before and just after; equal to both when they are equal.
-fn between(guest: &Guest, answer: &Exposition, when: &str, id: &str, (family, labels, file, key, factor): &Figure) {
+fn between(
+    guest: &Guest,
+    answer: &Exposition,
+    when: &str,
+    id: &str,
+    (family, labels, file, key, factor): &Figure,
+) {
     let labels: Vec<_> = [("id", id)].into_iter().chain(labels.iter().copied()).collect();
     let ours = answer.one(family, &labels).unwrap_or_else(|e| panic!("{when}: {e}")).value;
     let before = guest.number(&format!("{when} before"), id, file, key) * factor;
@@ -145,25 +168,38 @@ fn limits(guest: &Guest, busy: &str, hungry: &str, crowd: &str) {
     assert_eq!(value("container_spec_cpu_quota", busy), 20_000.0);
     assert_eq!(value("container_spec_cpu_period", busy), 100_000.0);
     assert_eq!(value("container_spec_cpu_quota", crowd), 10_000.0);
-    assert!(answer.all("container_spec_cpu_quota", &[("id", hungry)]).is_empty(), "a quota where there is none");
+    assert!(
+        answer.all("container_spec_cpu_quota", &[("id", hungry)]).is_empty(),
+        "a quota where there is none"
+    );
     assert_eq!(value("container_spec_memory_limit_bytes", busy), 33_554_432.0);
     assert_eq!(value("container_spec_memory_limit_bytes", hungry), 16_777_216.0);
     assert_eq!(value("container_spec_memory_limit_bytes", crowd), 0.0);
     assert_eq!(value("container_oom_events_total", hungry), 3.0);
-    assert!(value("container_pressure_cpu_waiting_seconds_total", crowd) > 1.0, "two loops in 10 % of a core wait");
-    assert!(guest.number("frozen after", hungry, "memory.pressure", "some") > 0.0, "the guest has no memory pressure to show");
+    assert!(
+        value("container_pressure_cpu_waiting_seconds_total", crowd) > 1.0,
+        "two loops in 10 % of a core wait"
+    );
+    assert!(
+        guest.number("frozen after", hungry, "memory.pressure", "some") > 0.0,
+        "the guest has no memory pressure to show"
+    );
 }
 
 /// What each used in the time between two answers is what its limit lets it use.
 fn rates(guest: &Guest, limits: &[(&str, f64)]) {
     let (first, second) = (guest.answer("first"), guest.answer("second"));
     for (id, limit) in limits {
-        let of = |e: &Exposition| e.one("container_cpu_usage_seconds_total", &[("id", id)]).unwrap();
+        let of =
+            |e: &Exposition| e.one("container_cpu_usage_seconds_total", &[("id", id)]).unwrap();
         let (from, to) = (of(&first), of(&second));
         let seconds = (to.time_ms.unwrap() - from.time_ms.unwrap()) as f64 / 1e3;
         let cores = (to.value - from.value) / seconds;
         println!("vm: {cores:.4} cores of {limit} in {seconds:.1} s");
-        assert!((cores / limit - 1.0).abs() < 0.05, "{id}: {cores} cores where the limit is {limit}");
+        assert!(
+            (cores / limit - 1.0).abs() < 0.05,
+            "{id}: {cores} cores where the limit is {limit}"
+        );
     }
 }
 
@@ -172,9 +208,20 @@ fn rates(guest: &Guest, limits: &[(&str, f64)]) {
 fn last_reading(guest: &Guest) {
     let id = "/system.slice/moment.service";
     let used = guest.number("last", id, "cpu.stat", "usage_usec") * US;
-    let reading = guest.answer("frozen").one("container_cpu_usage_seconds_total", &[("id", id)]).unwrap();
-    println!("vm: a service of {used:.3} CPU seconds that is gone is shown with {:.3}", reading.value);
-    assert!((reading.value - used).abs() < 1e-9, "{} CPU seconds of {used} were seen", reading.value);
+    let reading =
+        guest.answer("frozen").one("container_cpu_usage_seconds_total", &[("id", id)]).unwrap();
+    println!(
+        "vm: a service of {used:.3} CPU seconds that is gone is shown with {:.3}",
+        reading.value
+    );
+    assert!(
+        (reading.value - used).abs() < 1e-9,
+        "{} CPU seconds of {used} were seen",
+        reading.value
+    );
     let removed_ms = guest.part("removed").trim().parse::<i64>().unwrap() * 1000 + 1000;
-    assert!(reading.time_ms.unwrap() <= removed_ms, "the reading has a time after its group was removed");
+    assert!(
+        reading.time_ms.unwrap() <= removed_ms,
+        "the reading has a time after its group was removed"
+    );
 }
