@@ -27,8 +27,7 @@ describe('durations', () => {
   ])('%s is %d s', (text, seconds) => expect(parseDuration(text)).toBe(seconds));
 
   it.each(['', 'x', '-5m', '5 m', '0s', 'm5', '1.5h'])('%j is none', (text) =>
-    expect(parseDuration(text)).toBeNull(),
-  );
+    expect(parseDuration(text)).toBeNull());
 
   it('come back from their text', () => {
     for (const seconds of [1, 59, 60, 61, 3600, 5400, 90061, 1_296_000, 0.5]) {
