@@ -422,9 +422,9 @@ fn decode_group<'a>(bytes: &'a [u8], values: &mut [u64]) -> Result<&'a [u8], Cod
         let mut buffer = [0u8; GROUP * 8 + 16];
         buffer[..packed.len()].copy_from_slice(packed);
         if width <= 56 {
-            unpack::<8>(&buffer, width, values, |b| u64::from_le_bytes(b));
+            unpack::<8>(&buffer, width, values, u64::from_le_bytes);
         } else {
-            unpack::<16>(&buffer, width, values, |b| u128::from_le_bytes(b));
+            unpack::<16>(&buffer, width, values, u128::from_le_bytes);
         }
     }
     if head & 0x80 != 0 {

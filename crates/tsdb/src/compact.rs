@@ -1,17 +1,17 @@
-//! The head's older part becomes a block, and small blocks become larger ones.
+//! The head's older part becomes a block.
 //!
 //! Of two samples of a series at one time the one written first counts. Between blocks that is
 //! the older log epoch; within a block, where labels come several times, the earlier entry.
 
 use crate::Error;
-use crate::block::{Block, BlockError, Page, Scratch, Writer};
+use crate::block::{BlockError, Page, Writer};
 use crate::head::Head;
 use crate::head::chunk::Chunk;
 use crate::open::{BLOCKS, block_name, open_block};
 use crate::store::{Store, Stored, lock};
 use disk::Damage;
 use disk::publish::{Publisher, join};
-use model::{Columns, Labels, Sample, Value};
+use model::{Labels, Sample, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ fn seal(store: &Store, through: u32) {
 }
 
 /// Publishes a block and opens it.
-fn write_block(
+pub(crate) fn write_block(
     store: &Store,
     name: &str,
     write: impl FnOnce(&mut Writer<Publisher<'_>>) -> Result<(u32, Vec<String>), BlockError>,
@@ -202,7 +202,7 @@ impl Source {
 
 impl Page {
     /// Adds the samples of a page of `ticks` ticks, the first of which is `from`.
-    fn append(&mut self, page: &Page, from: u32, ticks: u32) {
+    pub fn append(&mut self, page: &Page, from: u32, ticks: u32) {
         let at = self.floats.len();
         if page.all {
             self.ticks.extend(from..from + ticks);
@@ -234,217 +234,9 @@ impl Page {
     }
 }
 
-/// Merges neighbouring blocks into one, and deletes them. What cannot be read of a damaged block
-/// is left out, and the block set aside instead of deleted.
-pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> {
-    let _one = lock(&store.maintenance);
-    let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
-    let edition = if blocks.len() == 1 { first.edition + 1 } else { 0 };
-    let (first, name) = (first.first, block_name(first.first, last.last, edition));
-    let merged = write_block(store, &name, |writer| Merge::new(blocks).write(writer))?;
-    {
-        let mut state = store.write();
-        let gone = |b: &Arc<Stored>| blocks.iter().any(|m| Arc::ptr_eq(m, b));
-        state.blocks.retain(|b| !gone(b));
-        if merged.block.meta().series > 0 {
-            let at = state.blocks.partition_point(|b| b.first < first);
-            state.blocks.insert(at, Arc::new(merged));
-        }
-    }
-    for block in blocks {
-        let damage = lock(&block.damage).clone();
-        match damage {
-            Some(why) => store.quarantine(&block.path, &why),
-            None => remove(store, &block.path),
-        }
-    }
-    Ok(())
-}
-
 /// Deletes a file; what cannot be deleted now is at the next opening.
 pub(crate) fn remove(store: &Store, path: &str) {
     if let Err(e) = store.files.remove(path) {
         tracing::warn!("{}: {e}", store.files.place(path));
-    }
-}
-
-/// Several blocks as one: groups whose series go on in the next block become one group.
-struct Merge<'a> {
-    blocks: &'a [Arc<Stored>],
-    /// For each block and each of its groups: the chain, and the tick at which it begins there.
-    placed: Vec<Vec<(usize, u32)>>,
-    /// The times of each chain.
-    chains: Vec<Vec<i64>>,
-}
-
-impl<'a> Merge<'a> {
-    fn new(blocks: &'a [Arc<Stored>]) -> Merge<'a> {
-        Merge { blocks, placed: Vec::new(), chains: Vec::new() }
-    }
-
-    fn write<W: std::io::Write>(
-        mut self,
-        writer: &mut Writer<W>,
-    ) -> Result<(u32, Vec<String>), BlockError> {
-        self.chain()?;
-        let groups: Result<Vec<_>, _> = self.chains.iter().map(|t| writer.group(t)).collect();
-        let groups = groups?;
-        let (mut columns, mut page) = (Columns::default(), Page::default());
-        let mut entries = Entries::new(self.blocks);
-        let mut parts: Vec<(usize, Page)> = Vec::new();
-        while let Some((labels, of)) = entries.next()? {
-            parts.clear();
-            for (block, series) in of {
-                let stored = &self.blocks[block];
-                let Ok(group) = stored.block.group_of(series) else { continue };
-                columns.clear();
-                let read = stored.block.read(
-                    series,
-                    i64::MIN,
-                    i64::MAX,
-                    &mut entries.scratch[block],
-                    &mut columns,
-                );
-                if let Err(e) = read {
-                    lock(&stored.damage).get_or_insert(e.to_string());
-                }
-                let (chain, from) = self.placed[block][group as usize];
-                page.clear();
-                page.take(&columns, &self.chains[chain], from);
-                if page.floats.is_empty() {
-                    continue;
-                }
-                match parts.last_mut().filter(|p| p.0 == chain) {
-                    Some((_, whole)) => whole.append(&page, 0, 0),
-                    None => parts.push((chain, std::mem::take(&mut page))),
-                }
-            }
-            for (chain, part) in &parts {
-                writer.series(&labels, groups[*chain], part.points())?;
-            }
-        }
-        let level = self.blocks.iter().map(|b| b.block.meta().level).max().unwrap_or(0) + 1;
-        let sources = self.blocks.iter().map(|b| b.path.clone()).collect();
-        Ok((level, sources))
-    }
-
-    /// Links each group to the one in a later block in which one of its series goes on.
-    fn chain(&mut self) -> Result<(), BlockError> {
-        let mut times = Vec::new();
-        for stored in self.blocks {
-            let groups = 0..stored.block.group_count();
-            let read = |g| match stored.block.group_times(g) {
-                Ok(times) => times,
-                Err(e) => {
-                    // Its samples cannot be read either.
-                    lock(&stored.damage).get_or_insert(e.to_string());
-                    Vec::new()
-                }
-            };
-            times.push(groups.map(read).collect::<Vec<Vec<i64>>>());
-        }
-        let mut next: HashMap<(usize, u32), (usize, u32)> = HashMap::new();
-        let mut has_before: HashMap<(usize, u32), ()> = HashMap::new();
-        let mut entries = Entries::new(self.blocks);
-        while let Some((_, of)) = entries.next()? {
-            let groups: Vec<(usize, u32)> = of
-                .iter()
-                .filter_map(|(b, s)| Some((*b, self.blocks[*b].block.group_of(*s).ok()?)))
-                .collect();
-            for pair in groups.windows(2) {
-                let ((b, g), (c, h)) = (pair[0], pair[1]);
-                let ends = times[b][g as usize].last();
-                let follows = ends.zip(times[c][h as usize].first()).is_some_and(|(e, s)| e < s);
-                if b < c
-                    && follows
-                    && !next.contains_key(&pair[0])
-                    && !has_before.contains_key(&pair[1])
-                {
-                    next.insert(pair[0], pair[1]);
-                    has_before.insert(pair[1], ());
-                }
-            }
-        }
-        self.placed = times.iter().map(|t| vec![(0, 0); t.len()]).collect();
-        for (block, groups) in times.iter().enumerate() {
-            for group in 0..groups.len() as u32 {
-                if has_before.contains_key(&(block, group)) {
-                    continue;
-                }
-                let (mut chain, mut at) = (Vec::new(), Some((block, group)));
-                while let Some((b, g)) = at {
-                    self.placed[b][g as usize] = (self.chains.len(), chain.len() as u32);
-                    chain.extend_from_slice(&times[b][g as usize]);
-                    at = next.get(&(b, g)).copied();
-                }
-                self.chains.push(chain);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Page {
-    /// Takes samples for those of a group with these times; all lie from the tick `from` on.
-    fn take(&mut self, columns: &Columns, times: &[i64], from: u32) {
-        let mut tick = from as usize;
-        for time in &columns.times_ms {
-            while times.get(tick).is_some_and(|t| t < time) {
-                tick += 1;
-            }
-            if times.get(tick) != Some(time) {
-                // The times of a damaged group: its samples have none.
-                return self.clear();
-            }
-            self.ticks.push(tick as u32);
-        }
-        self.floats.extend_from_slice(&columns.floats);
-        self.histograms.extend_from_slice(&columns.histograms);
-        self.starts_ms.extend_from_slice(&columns.starts_ms);
-    }
-}
-
-/// The entries of several blocks by labels: for each label set (block, series), oldest first.
-struct Entries<'a> {
-    blocks: &'a [Arc<Stored>],
-    scratch: Vec<Scratch>,
-    next: Vec<(u32, Option<Labels>)>,
-    begun: bool,
-}
-
-impl<'a> Entries<'a> {
-    fn new(blocks: &'a [Arc<Stored>]) -> Entries<'a> {
-        let scratch = blocks.iter().map(|_| Scratch::default()).collect();
-        Entries { blocks, scratch, next: vec![(0, None); blocks.len()], begun: false }
-    }
-
-    fn load(&mut self, block: usize) -> Result<(), BlockError> {
-        let whole: &Block = &self.blocks[block].block;
-        let at = self.next[block].0;
-        let labels = if u64::from(at) < whole.meta().series {
-            Some(whole.labels(at, &mut self.scratch[block])?)
-        } else {
-            None
-        };
-        self.next[block].1 = labels;
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<(Labels, Vec<(usize, u32)>)>, BlockError> {
-        if !self.begun {
-            self.begun = true;
-            (0..self.blocks.len()).try_for_each(|b| self.load(b))?;
-        }
-        let least = self.next.iter().filter_map(|n| n.1.as_ref()).min();
-        let Some(labels) = least.cloned() else { return Ok(None) };
-        let mut found = Vec::new();
-        for block in 0..self.blocks.len() {
-            while self.next[block].1.as_ref() == Some(&labels) {
-                found.push((block, self.next[block].0));
-                self.next[block].0 += 1;
-                self.load(block)?;
-            }
-        }
-        Ok(Some((labels, found)))
     }
 }

@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// An open data folder; clones share it.
 #[derive(Clone)]
 pub struct Db {
-    store: Arc<Store>,
-    /// Dropped with the last clone, which ends the threads.
+    /// Dropped with the last clone, before the store: fsyncs and releases the folder.
     _alive: Arc<Alive>,
+    store: Arc<Store>,
 }
 
 struct Alive(Weak<Store>);
@@ -67,7 +67,7 @@ impl Db {
             }
         }
         let alive = Arc::new(Alive(Arc::downgrade(&store)));
-        Ok(Db { store, _alive: alive })
+        Ok(Db { _alive: alive, store })
     }
 
     /// A writer for one target; `target` holds the labels that each of its series carries

@@ -17,6 +17,7 @@ mod error;
 pub mod fuzz;
 mod head;
 mod maintain;
+mod merge;
 mod open;
 mod options;
 mod plan;

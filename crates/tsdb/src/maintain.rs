@@ -2,8 +2,8 @@
 //! what is too old or too much is deleted, what is damaged is set aside.
 
 use crate::Error;
-use crate::compact;
 use crate::store::{Store, Stored, lock};
+use crate::{compact, merge};
 use std::sync::Arc;
 
 /// When what was done last.
@@ -28,7 +28,7 @@ pub(crate) fn tick(store: &Store, now_ms: i64) -> Result<(), Error> {
     let flushed = flush_if_due(store, now_ms);
     let mut merged = Ok(());
     while let Some(blocks) = choose(store) {
-        merged = compact::merge(store, &blocks);
+        merged = merge::merge(store, &blocks);
         if merged.is_err() || store.closed.load(std::sync::atomic::Ordering::Relaxed) {
             break;
         }

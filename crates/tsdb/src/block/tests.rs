@@ -10,8 +10,8 @@ type Column = Vec<Option<(f64, i64)>>;
 fn labels(i: usize) -> Labels {
     let (a, b) = (format!("v{}", i % 3), format!("w{i:03}"));
     let mut pairs =
-        vec![("__name__", if i % 2 == 0 { "even" } else { "odd" }), ("a", &a), ("b", &b)];
-    if i % 4 == 0 {
+        vec![("__name__", if i.is_multiple_of(2) { "even" } else { "odd" }), ("a", &a), ("b", &b)];
+    if i.is_multiple_of(4) {
         pairs.push(("rare", "yes"));
     }
     Labels::from_pairs(pairs)
@@ -40,7 +40,10 @@ fn write(times: &[Vec<i64>], series: &[(usize, usize, Column)]) -> Vec<u8> {
     bytes
 }
 
-fn arbitrary() -> impl Strategy<Value = (Vec<Vec<i64>>, Vec<(usize, usize, Column)>)> {
+/// Times of groups; (labels, group, column) of series.
+type Case = (Vec<Vec<i64>>, Vec<(usize, usize, Column)>);
+
+fn arbitrary() -> impl Strategy<Value = Case> {
     let times = prop::collection::vec((0i64..10_000, prop::collection::vec(1i64..40, 0..20)), 1..4);
     let times = times.prop_map(|groups| {
         let ticks = |(start, steps): (i64, Vec<i64>)| {
