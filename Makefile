@@ -3,6 +3,9 @@
 CARGO ?= cargo
 NPM   ?= npm
 
+# What a release says of itself; development builds leave it out, so that a commit rebuilds nothing.
+REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
+
 # The UI is rebuilt when anything that it is made of is newer than its index page.
 UI_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -path 'web/test-results/*' 2>/dev/null)
 
@@ -12,7 +15,7 @@ help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: need-cargo web/dist/index.html ## build everything and show this machine (ARGS='--listen …')
-	$(CARGO) build --release --locked -p kubevigil
+	KUBEVIGIL_REVISION=$(REVISION) $(CARGO) build --release --locked -p kubevigil
 	target/release/kubevigil $(ARGS)
 
 ui: web/dist/index.html ## build the pages into web/dist
@@ -25,8 +28,8 @@ build: need-cargo web/dist/index.html ## build all programs for development
 	$(CARGO) build --locked --workspace
 
 install: need-cargo web/dist/index.html ## install kubevigil and kubevigil-agent for this user
-	$(CARGO) install --locked --path crates/kubevigil
-	$(CARGO) install --locked --path crates/kubevigil-agent
+	KUBEVIGIL_REVISION=$(REVISION) $(CARGO) install --locked --path crates/kubevigil
+	KUBEVIGIL_REVISION=$(REVISION) $(CARGO) install --locked --path crates/kubevigil-agent
 
 test: ## everything that must hold, with the seconds of each stage
 	@tests/run

@@ -102,7 +102,8 @@ pub(super) fn merge(into: Vec<Cell>, other: &[Cell], sign: f64, exact: bool) -> 
                 let mut cell = *x;
                 cell.add(sign * y.count, sign * y.lost, exact);
                 out.push(cell);
-                (a.next(), b.next());
+                a.next();
+                b.next();
             }
             (Some(x), y) if y.is_none_or(|y| x.index < y.index) => out.extend(a.next()),
             (_, Some(y)) => {

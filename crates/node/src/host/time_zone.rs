@@ -307,7 +307,11 @@ mod tests {
     fn agrees_with_date() {
         for zone in ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney"]
         {
-            let Ok(file) = std::fs::read(format!("/usr/share/zoneinfo/{zone}")) else { continue };
+            let Ok(file) = std::fs::read(format!("/usr/share/zoneinfo/{zone}")) else {
+                assert!(std::env::var("CI").is_err(), "tzdata is missing: no zone {zone}");
+                eprintln!("skipped {zone}: tzdata is not installed");
+                continue;
+            };
             let parsed = TimeZone::parse(&file).expect("a zone file");
             for seconds in [0, 1_000_000_000, 1_774_745_999, 1_792_890_000, 4_000_000_000_i64] {
                 let date = std::process::Command::new("date")
