@@ -79,8 +79,9 @@ struct Writer {
     current: Option<Arc<dyn File>>,
     /// Files, the current one last, that hold frames no fsync has covered.
     unsafe_files: Vec<Arc<dyn File>>,
-    /// Whether a segment was created whose name no fsync of the folder has covered.
-    unsafe_names: bool,
+    /// How many segments were begun, and how many of their names an fsync of the folder covers.
+    begun: u64,
+    names_safe: u64,
     /// The frames that no finished fsync covers, as they lie in the segments.
     unsynced: Vec<u8>,
     epoch: u32,
@@ -120,7 +121,8 @@ impl Log {
             segments: replayed.segments.clone(),
             current: None,
             unsafe_files: Vec::new(),
-            unsafe_names: false,
+            begun: 0,
+            names_safe: 0,
             unsynced: Vec::new(),
             epoch,
             next_index: replayed.segments.iter().map(|s| s.index + 1).max().unwrap_or(1),
@@ -177,7 +179,7 @@ impl Log {
     /// Returns when a finished fsync covers the frame `seq`; gives the newest that is covered.
     pub fn sync_to(&self, seq: u64) -> Result<u64, Error> {
         let mut syncs = crate::lock(&self.sync);
-        let (unsafe_files, unsafe_names, upto, len) = {
+        let (unsafe_files, begun, names_safe, upto, len) = {
             let mut w = crate::lock(&self.write);
             if w.broken.is_some() {
                 self.log_anew(&mut w)?;
@@ -185,7 +187,7 @@ impl Log {
             if w.durable >= seq || w.unsynced.is_empty() {
                 return Ok(w.durable);
             }
-            (w.unsafe_files.clone(), w.unsafe_names, w.next_seq - 1, w.unsynced.len())
+            (w.unsafe_files.clone(), w.begun, w.names_safe, w.next_seq - 1, w.unsynced.len())
         };
         syncs.count += 1;
         let skipped =
@@ -193,7 +195,7 @@ impl Log {
         let mut synced = Ok(());
         if !skipped {
             synced = unsafe_files.iter().try_for_each(|f| f.sync());
-            if synced.is_ok() && unsafe_names {
+            if synced.is_ok() && names_safe < begun {
                 synced = self.files.sync_dir(&self.dir);
             }
         }
@@ -204,6 +206,7 @@ impl Log {
             return Ok(w.durable);
         }
         w.durable = upto;
+        w.names_safe = begun;
         w.unsynced.drain(..len);
         w.forget_synced(unsafe_files.len());
         Ok(upto)
@@ -279,7 +282,7 @@ impl Log {
         w.segments.push(Segment { index, epoch: w.epoch, len: header.len() as u64 });
         w.current = Some(Arc::clone(&file));
         w.unsafe_files.push(Arc::clone(&file));
-        w.unsafe_names = true;
+        w.begun += 1;
         Ok(file)
     }
 
@@ -306,7 +309,7 @@ impl Log {
                 w.broken = None;
                 w.durable = w.next_seq - 1;
                 w.unsynced.clear();
-                w.unsafe_names = false;
+                w.names_safe = w.begun;
                 Ok(())
             }
             Err(e) => {
@@ -328,8 +331,6 @@ impl Writer {
             i += 1;
             i > count || keep.as_ref().is_some_and(|k| Arc::ptr_eq(k, f))
         });
-        // A segment begun meanwhile is the last of more than `count` files.
-        self.unsafe_names = self.unsafe_files.len() > 1;
     }
 }
 

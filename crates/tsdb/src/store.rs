@@ -190,7 +190,8 @@ impl Store {
             return Err(Error::Closed);
         }
         if record.is_empty() {
-            return Ok(0);
+            // Samples that are there already were written before, and may not be safe yet.
+            return Ok(self.log.state().written);
         }
         let record = record.finish();
         let seq = match self.log.append(&record) {

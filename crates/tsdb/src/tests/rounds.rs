@@ -40,7 +40,7 @@ pub fn round(
     clock: &mut i64,
     floor: i64,
 ) -> (usize, i64, Vec<(Labels, Sample)>) {
-    let writer = random.below(4) as usize;
+    let writer = if random.percent(50) { 0 } else { random.below(4) as usize };
     *clock += random.below(30) as i64;
     let back = if random.percent(10) { random.below(100) as i64 } else { 0 };
     let time = (*clock - back).max(floor);
@@ -50,7 +50,12 @@ pub fn round(
             let n = if random.percent(3) { random.below(20) } else { writer as u64 * 5 + n };
             // A series has one sample in a round.
             if rows.iter().all(|(l, _)| *l != labels(n)) {
-                rows.push((labels(n), sample(random, time)));
+                let mut sample = sample(random, time);
+                if n % 3 == 0 {
+                    // A value that stays for long, as most do.
+                    sample.value = Value::Float((time / 700) as f64);
+                }
+                rows.push((labels(n), sample));
             }
         }
     }
