@@ -1,6 +1,8 @@
 //! The store against a naive one, under crashes, faults and damage.
 
+mod clock;
 mod faults;
+mod kill;
 mod naive;
 mod rounds;
 
