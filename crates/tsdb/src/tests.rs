@@ -2,6 +2,7 @@
 
 mod clock;
 mod faults;
+mod golden;
 mod kill;
 mod naive;
 mod rounds;
