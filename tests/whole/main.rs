@@ -4,6 +4,7 @@ mod containers;
 mod parity_cadvisor;
 mod parity_node;
 mod prometheus_api;
+mod promql;
 mod short_lived;
 mod standalone;
 mod tidy;

@@ -18,9 +18,9 @@ pub(crate) struct Date {
 }
 
 /// The date of a number of seconds since the Unix epoch.
-pub(crate) fn date(seconds: i64) -> Date {
-    let days = seconds.div_euclid(86_400);
-    let rest = seconds.rem_euclid(86_400);
+pub(crate) fn date(seconds: i128) -> Date {
+    let days = seconds.div_euclid(86_400) as i64;
+    let rest = seconds.rem_euclid(86_400) as i64;
     // Years are counted from March here, so that the leap day comes last.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -56,7 +56,7 @@ pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
 
 /// `2006-01-02T15:04:05Z`
 pub(crate) fn rfc3339(seconds: i64) -> String {
-    let d = date(seconds);
+    let d = date(seconds.into());
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
         d.year, d.month, d.day, d.hour, d.minute, d.second
@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn days_follow_one_another() {
         let mut last = date(-86_400 * 400);
-        for day in -399..1000 {
-            let next = date(day * 86_400);
+        for day in -399i64..1000 {
+            let next = date(i128::from(day) * 86_400);
             assert_eq!(next.weekday, (last.weekday + 1) % 7);
             if next.day == 1 {
                 assert_eq!(last.day, days_in_month(last.year, last.month));

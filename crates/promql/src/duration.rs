@@ -59,7 +59,7 @@ pub fn format_duration(ms: i64) -> String {
         let unit_ms = ns / 1_000_000;
         // Years and weeks only where nothing remains.
         let exact = matches!(unit, "y" | "w");
-        if exact && rest % unit_ms != 0 {
+        if exact && !rest.is_multiple_of(unit_ms) {
             continue;
         }
         let count = rest / unit_ms;

@@ -15,6 +15,8 @@ pub mod duration;
 mod duration_parser;
 mod engine;
 pub mod function;
+#[doc(hidden)]
+pub mod fuzz;
 mod lexer;
 pub mod literal;
 mod parser;

@@ -149,7 +149,8 @@ impl fmt::Display for Histogram {
         write!(f, "{{count:{}, sum:{}", Short(self.count), Short(self.sum))?;
         let mut negative: Vec<Bucket> = self.negative().filter(|b| b.count != 0.0).collect();
         negative.reverse();
-        let zero = (self.zero_count != 0.0).then(|| self.zero_bucket());
+        let has_zero = self.zero_count != 0.0 && !self.uses_custom_bounds();
+        let zero = has_zero.then(|| self.zero_bucket());
         let positive = self.positive().filter(|b| b.count != 0.0);
         for bucket in negative.into_iter().chain(zero).chain(positive) {
             write!(f, ", {bucket}")?;

@@ -26,9 +26,6 @@ pub(super) fn aggregate(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Resul
     let mut quantiles = Vec::new();
     if let Some(param) = &e.param {
         quantiles = ev.scalar(param, grid)?;
-        if e.op == Quantile {
-            warn_of_quantiles(ev, &quantiles, param.span());
-        }
     }
     let mut groups = Groups::new(&e.grouping, e.without);
     let mut states: Vec<Vec<State>> = Vec::new();
@@ -45,6 +42,9 @@ pub(super) fn aggregate(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Resul
         fold.series(&mut states[at], series);
         Ok(())
     })?;
+    if let Some(param) = e.param.as_ref().filter(|_| e.op == Quantile) {
+        warn_of_quantiles(ev, &quantiles, param.span());
+    }
     let mut out = Vec::with_capacity(states.len());
     for ((states, labels), drop_name) in states.into_iter().zip(groups.labels).zip(drop_names) {
         let mut points = Points::absent(grid.count);
@@ -104,7 +104,7 @@ impl Groups {
     /// The group of a series.
     pub fn index(&mut self, labels: &Labels) -> usize {
         self.key.clear();
-        if !(self.names.is_empty() && !self.without) {
+        if !self.names.is_empty() || self.without {
             for (name, value) in labels.iter() {
                 let named = self.names.iter().any(|n| n == name);
                 if named != self.without {
@@ -144,7 +144,7 @@ struct State {
 
 #[derive(Clone, Debug)]
 enum More {
-    Histograms(HistogramTotal),
+    Histograms(Box<HistogramTotal>),
     Mean(Mean),
     Values(Vec<f64>),
 }
@@ -222,14 +222,15 @@ impl Fold<'_> {
                 s.has_histogram = true;
                 match s.more.as_deref_mut() {
                     Some(More::Histograms(total)) => {
-                        if total.add(h, self.op == AggregateOp::Avg).is_err() {
+                        let added = total.add(h, self.op == AggregateOp::Avg);
+                        s.incompatible = added.is_err();
+                        if s.incompatible {
                             self.ev.notes().mixed_schemas(metric, self.span);
-                            s.incompatible = true;
                         }
                     }
                     // With floats before it, the group has no value anyway.
                     None if !s.has_float => {
-                        s.more = Some(Box::new(More::Histograms(HistogramTotal::new(h))));
+                        s.more = Some(Box::new(More::Histograms(Box::new(HistogramTotal::new(h)))));
                     }
                     _ => {}
                 }

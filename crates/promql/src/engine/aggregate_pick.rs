@@ -51,7 +51,7 @@ pub(super) fn pick(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Result<Vec
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups.labels.len()];
     let mut picked: Vec<Points> = vec![Points::absent(grid.count); all.len()];
     let mut order: Vec<usize> = Vec::new();
-    for i in 0..grid.count {
+    for (i, param) in params.iter().enumerate() {
         members.iter_mut().for_each(Vec::clear);
         for (at, series) in all.iter().enumerate() {
             match series.points.get(i) {
@@ -66,18 +66,18 @@ pub(super) fn pick(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Result<Vec
             }
         }
         for group in &mut members {
-            keep(e.op, params[i], group, &all, i);
+            keep(e.op, *param, group, &all, i);
             for at in group.iter() {
                 if let Some(point) = all[*at].points.get(i) {
                     picked[*at].set_point(i, point);
                 }
             }
-            if grid.count == 1 {
+            if grid.single {
                 order.extend_from_slice(group);
             }
         }
     }
-    if grid.count > 1 {
+    if !grid.single {
         order = (0..all.len()).collect();
     }
     let mut all: Vec<Option<Series>> = all.into_iter().map(Some).collect();

@@ -99,6 +99,7 @@ fn with_scalar(
     grid: &Grid,
 ) -> Result<Vec<Series>> {
     let renames = changes_meaning(e.op) || e.return_bool;
+    let mut remarks: Vec<Option<Remark>> = vec![None; grid.count];
     for series in &mut all {
         let plain = series.points.histograms.is_empty() && !e.op.is_comparison() && renames;
         if plain && !e.return_bool {
@@ -115,7 +116,7 @@ fn with_scalar(
                 let Some(point) = series.points.get(i) else { continue };
                 let scalar = Point::Float(scalars[i]);
                 let (l, r) = if swapped { (scalar, point) } else { (point, scalar) };
-                let outcome = elements(e.op, l, r, span, &mut ev.notes());
+                let outcome = elements(e.op, l, r, &mut remarks[i]);
                 let Some((value, mut keep)) = outcome else { continue };
                 let mut value = value;
                 if e.op.is_comparison() && swapped {
@@ -136,6 +137,7 @@ fn with_scalar(
             ev.drop_name(series);
         }
     }
+    remarks.into_iter().flatten().for_each(|r| r.note(e.op, span, &mut ev.notes()));
     all.retain(|s| !s.points.is_absent());
     if ev.options.delayed_name_removal || !renames { Ok(all) } else { merge_same_labels(all) }
 }
@@ -147,14 +149,33 @@ fn own(point: Point<'_>) -> Value {
     }
 }
 
+/// What is to be said about an operation. Of all elements of a time, only the last is.
+#[derive(Clone, Copy)]
+enum Remark {
+    Types(&'static str, &'static str),
+    Layout,
+    Collision(Operation),
+    Reconciled(Operation),
+}
+
+impl Remark {
+    fn note(self, op: BinaryOp, span: Span, notes: &mut Annotations) {
+        match self {
+            Remark::Types(l, r) => notes.incompatible_types(l, op.as_str(), r, span),
+            Remark::Layout => notes.incompatible_layout(op.as_str(), span),
+            Remark::Collision(operation) => notes.reset_collision(span, operation),
+            Remark::Reconciled(operation) => notes.bounds_reconciled(span, operation),
+        }
+    }
+}
+
 /// An operator between two elements: the value, and whether a comparison holds. `None` where it makes
-/// no sense, which is noted.
+/// no sense, which is remarked.
 fn elements(
     op: BinaryOp,
     l: Point<'_>,
     r: Point<'_>,
-    span: Span,
-    notes: &mut Annotations,
+    remark: &mut Option<Remark>,
 ) -> Option<(Value, bool)> {
     let kind = |p: Point<'_>| match p {
         Point::Float(_) => "float",
@@ -188,14 +209,14 @@ fn elements(
             _ => {}
         },
         (Point::Histogram(l), Point::Histogram(r)) => match op {
-            BinaryOp::Add | BinaryOp::Sub => return combine(op, l, r, span, notes),
+            BinaryOp::Add | BinaryOp::Sub => return combine(op, l, r, remark),
             BinaryOp::Equal => return Some((Value::Histogram(l.clone()), l.same_value(r))),
             BinaryOp::NotEqual => return Some((Value::Histogram(l.clone()), !l.same_value(r))),
             _ => {}
         },
         _ => {}
     }
-    notes.incompatible_types(kind(l), op.as_str(), kind(r), span);
+    *remark = Some(Remark::Types(kind(l), kind(r)));
     None
 }
 
@@ -203,8 +224,7 @@ fn combine(
     op: BinaryOp,
     l: &Histogram,
     r: &Histogram,
-    span: Span,
-    notes: &mut Annotations,
+    remark: &mut Option<Remark>,
 ) -> Option<(Value, bool)> {
     let mut h = l.clone();
     let (combined, operation) = if op == BinaryOp::Add {
@@ -213,17 +233,18 @@ fn combine(
         (h.sub(r), Operation::Subtraction)
     };
     let Ok(combined) = combined else {
-        notes.incompatible_layout(op.as_str(), span);
+        *remark = Some(Remark::Layout);
         return None;
     };
     if op == BinaryOp::Sub {
         h.reset_hint = ResetHint::Gauge;
     }
     if combined.reset_collision {
-        notes.reset_collision(span, operation);
+        *remark = Some(Remark::Collision(operation));
+        return None;
     }
     if combined.bounds_reconciled {
-        notes.bounds_reconciled(span, operation);
+        *remark = Some(Remark::Reconciled(operation));
     }
     h.compact();
     Some((Value::Histogram(Arc::new(h)), true))
@@ -295,11 +316,7 @@ fn set(
         return Ok(lhs);
     }
     lhs.extend(rhs);
-    if ev.options.delayed_name_removal && grid.count == 1 {
-        Ok(lhs)
-    } else {
-        merge_same_labels(lhs)
-    }
+    if ev.options.delayed_name_removal && grid.single { Ok(lhs) } else { merge_same_labels(lhs) }
 }
 
 /// An operator between two vectors.
@@ -310,6 +327,7 @@ struct Join<'a> {
     span: Span,
     grid: &'a Grid,
     out: Vec<Series>,
+    remark: Option<Remark>,
     /// Where the result of two label sets goes.
     by_pair: HashMap<(Labels, Labels), usize>,
     by_labels: HashMap<Labels, usize>,
@@ -348,7 +366,7 @@ impl<'a> Join<'a> {
         grid: &'a Grid,
     ) -> Join<'a> {
         let (out, by_pair, by_labels) = (Vec::new(), HashMap::new(), HashMap::new());
-        Join { ev, e, matching, span, grid, out, by_pair, by_labels }
+        Join { ev, e, matching, span, grid, out, remark: None, by_pair, by_labels }
     }
 
     fn run(mut self, lhs: Vec<Series>, rhs: Vec<Series>) -> Result<Vec<Series>> {
@@ -368,6 +386,7 @@ impl<'a> Join<'a> {
         let mut inserted: HashSet<(usize, Labels)> = HashSet::new();
         for i in 0..self.grid.count {
             self.ev.interrupt.check()?;
+            self.note_remark();
             one_at.fill(None);
             matched.fill(false);
             inserted.clear();
@@ -405,8 +424,15 @@ impl<'a> Join<'a> {
                 self.pair(element, Element::Of(&one[at]), *number, i, &mut matched, &mut inserted)?;
             }
         }
+        self.note_remark();
         self.out.retain(|s| !s.points.is_absent());
         Ok(self.out)
+    }
+
+    fn note_remark(&mut self) {
+        if let Some(remark) = self.remark.take() {
+            remark.note(self.e.op, self.span, &mut self.ev.notes());
+        }
     }
 
     /// The labels by which a series is matched.
@@ -442,7 +468,7 @@ impl<'a> Join<'a> {
     ) -> Result<()> {
         let (Some(m), Some(o)) = (many.point(i), one.point(i)) else { return Ok(()) };
         let (l, r) = if self.matching.card == Cardinality::OneToMany { (o, m) } else { (m, o) };
-        let outcome = elements(self.e.op, l, r, self.span, &mut self.ev.notes());
+        let outcome = elements(self.e.op, l, r, &mut self.remark);
         let Some((mut value, keep)) = outcome else { return Ok(()) };
         if self.e.return_bool {
             value = Value::Float(f64::from(u8::from(keep)));

@@ -218,7 +218,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn stream_call(&self, call: &Call, grid: &Grid, sink: Sink<'_>) -> Result<()> {
-        if let Some(at) = call.args.iter().position(|a| is_range(a)) {
+        if let Some(at) = call.args.iter().position(is_range) {
             return self.stream_range_call(call, at, grid, sink);
         }
         let before = self.held();
@@ -227,7 +227,9 @@ impl<'a> Evaluator<'a> {
             "label_join" => label_functions::join(self, call, grid)?,
             "info" => super::info::info(self, call, grid)?,
             _ => {
-                if let Some(map) = functions::float_map(self, call, grid)? {
+                if call.args.len() == 1
+                    && let Some(map) = functions::float_map(self, call, grid)?
+                {
                     return self.stream_mapped(&call.args[0], grid, &*map, sink);
                 }
                 functions::vector_call(self, call, grid)?
@@ -245,18 +247,7 @@ impl<'a> Evaluator<'a> {
         map: &dyn Fn(usize, f64) -> Option<f64>,
         sink: Sink<'_>,
     ) -> Result<()> {
-        let mut apply = |series: &mut Series| {
-            let points = &mut series.points;
-            for i in 0..grid.count {
-                match points.float(i).and_then(|f| map(i, f)) {
-                    Some(value) => points.floats[i] = value,
-                    None => points.clear(i),
-                }
-            }
-            points.histograms.clear();
-            self.drop_name(series);
-            !series.points.is_absent()
-        };
+        let mut apply = |series: &mut Series| self.map_floats(series, grid, map);
         if !self.names_may_collide(arg) {
             return self.stream(arg, grid, &mut |series| {
                 if apply(series) { sink(series) } else { Ok(()) }
@@ -266,6 +257,25 @@ impl<'a> Evaluator<'a> {
         let mut all = self.vector(arg, grid)?;
         all.retain_mut(&mut apply);
         self.emit(merge_same_labels(all)?, before, sink)
+    }
+
+    /// Maps the floats of a series and drops its name; whether anything is left.
+    pub fn map_floats(
+        &self,
+        series: &mut Series,
+        grid: &Grid,
+        map: &dyn Fn(usize, f64) -> Option<f64>,
+    ) -> bool {
+        let points = &mut series.points;
+        for i in 0..grid.count {
+            match points.float(i).and_then(|f| map(i, f)) {
+                Some(value) => points.floats[i] = value,
+                None => points.clear(i),
+            }
+        }
+        points.histograms.clear();
+        self.drop_name(series);
+        !series.points.is_absent()
     }
 
     /// Whether series may become alike once their names are dropped.
@@ -302,7 +312,11 @@ impl<'a> Evaluator<'a> {
         };
         check_extended(name, &range)?;
         let Some(kernel) = over_time::kernel(name) else { return Err(unexpected(arg)) };
-        let context = Context { call, arg_span: arg.span(), range, kernel, scalars: &scalars };
+        // Notes on a subquery name the query's start, as Prometheus has it.
+        let arg_span = if range.subquery { Span::default() } else { arg.span() };
+        let first = call.args.first().map_or(arg_span, Expr::span);
+        let first_span = if at == 0 { arg_span } else { first };
+        let context = Context { call, arg_span, first_span, range, kernel, scalars: &scalars };
         if name == "absent_over_time" {
             return self.absent_over_time(&context, arg, grid, sink);
         }
@@ -396,7 +410,7 @@ impl<'a> Evaluator<'a> {
             scalars: &[],
             labels,
             span: context.arg_span,
-            quantile_span: context.call.args.first().map_or(context.arg_span, Expr::span),
+            quantile_span: context.first_span,
             anchored,
             smoothed,
             use_starts: self.options.start_timestamps,
@@ -432,13 +446,13 @@ impl<'a> Evaluator<'a> {
         let start = (first - s.range_ms).div_euclid(step) * step + step;
         let counting = Counting::Not;
         if last < start {
-            return Ok((Grid { start, step, count: 0, counting }, Vec::new()));
+            return Ok((Grid { start, step, count: 0, single: false, counting }, Vec::new()));
         }
         let count = ((last - start) / step) as usize + 1;
         if count > self.options.max_samples {
             return Err(QueryError::TooManySamples("query execution".into()));
         }
-        let inner = Grid { start, step, count, counting };
+        let inner = Grid { start, step, count, single: start == last, counting };
         let mut all = self.vector(&s.expr, &inner)?;
         for histogram in all.iter_mut().flat_map(|s| s.points.histograms.iter_mut().flatten()) {
             // What a hint says holds for neighbouring samples, and these need not be neighbours.
@@ -534,6 +548,8 @@ impl<'a> Evaluator<'a> {
 struct Context<'a> {
     call: &'a Call,
     arg_span: Span,
+    /// Where the first argument stands.
+    first_span: Span,
     range: Range,
     kernel: Kernel,
     scalars: &'a [Vec<f64>],
@@ -546,19 +562,20 @@ struct Range {
     range_ms: i64,
     anchored: bool,
     smoothed: bool,
+    subquery: bool,
 }
 
 impl Range {
     fn of_selector(m: &MatrixSelector) -> Range {
         let (anchored, smoothed) = (m.selector.anchored, m.selector.smoothed);
         let reference = Reference::of(&m.selector.modifiers);
-        Range { reference, range_ms: m.range_ms, anchored, smoothed }
+        Range { reference, range_ms: m.range_ms, anchored, smoothed, subquery: false }
     }
 
     fn of_subquery(s: &Subquery) -> Range {
         let (anchored, smoothed) = (false, false);
         let reference = Reference::of(&s.modifiers);
-        Range { reference, range_ms: s.range_ms, anchored, smoothed }
+        Range { reference, range_ms: s.range_ms, anchored, smoothed, subquery: true }
     }
 }
 

@@ -151,17 +151,29 @@ fn of_date(name: &str) -> Option<fn(Date) -> f64> {
     })
 }
 
-/// Seconds of a float, within what a calendar can name.
-fn seconds(value: f64) -> i64 {
-    (value as i64).clamp(-8_000_000_000_000_000, 8_000_000_000_000_000)
+/// The whole seconds of a float as Go converts them and its calendar takes them: what is no number
+/// or too large becomes the least 64-bit number, and the count of seconds wraps.
+fn seconds(value: f64) -> i128 {
+    const WRAPS_AT: i64 = 9_223_372_028_715_321_600;
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
+    let seconds = if fits { value as i64 } else { i64::MIN };
+    i128::from(seconds.wrapping_add(WRAPS_AT) as u64) - i128::from(WRAPS_AT)
 }
 
 /// All other functions of instant vectors.
 pub(super) fn vector_call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
     let name = call.func.name;
     if let Some(f) = of_date(name) {
-        let times = (0..grid.count).map(|i| f(date(grid.time(i).div_euclid(1000))));
+        let times = (0..grid.count).map(|i| f(date((grid.time(i) / 1000).into())));
         return Ok(vec![of_floats(Labels::empty(), times.collect())]);
+    }
+    if call.args.len() > 1 && matches!(name, "clamp" | "clamp_min" | "clamp_max" | "round") {
+        // The vector before the scalars, as errors come in that order.
+        let mut all = ev.vector(&call.args[0], grid)?;
+        if let Some(map) = float_map(ev, call, grid)? {
+            all.retain_mut(|series| ev.map_floats(series, grid, &*map));
+        }
+        return if ev.options.delayed_name_removal { Ok(all) } else { merge_same_labels(all) };
     }
     match name {
         "vector" => Ok(vec![of_floats(Labels::empty(), ev.scalar(&call.args[0], grid)?)]),
@@ -225,7 +237,7 @@ fn timestamp(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>
                 Ok(())
             })?;
         }
-        _ if start => {}
+        other if start => ev.stream(other, grid, &mut |_| Ok(()))?,
         other => {
             // Of anything else, the time of evaluation.
             all = ev.vector(other, grid)?;
@@ -245,10 +257,10 @@ fn timestamp(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>
 
 fn sort(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
     let name = call.func.name;
-    if grid.count > 1 {
+    let mut all = ev.vector(&call.args[0], grid)?;
+    if !grid.single {
         ev.notes().sort_in_range_query(call.span);
     }
-    let mut all = ev.vector(&call.args[0], grid)?;
     if name.starts_with("sort_by_label") {
         let names: Vec<String> = call.args[1..].iter().map(|a| ev.string(a)).collect();
         let descending = name.ends_with("desc");
@@ -274,7 +286,7 @@ fn sort(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
         }
     }
     all.retain(|s| !s.points.is_absent());
-    if grid.count == 1 {
+    if grid.single {
         let value = |s: &Series| s.points.floats[0];
         all.sort_by(|a, b| {
             // NaN comes last either way.
@@ -286,7 +298,7 @@ fn sort(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
             }
         });
     }
-    if !ev.options.delayed_name_removal && grid.count == 1 {
+    if !ev.options.delayed_name_removal && grid.single {
         let mut seen = HashSet::new();
         if !all.iter().all(|s| seen.insert(s.labels.clone())) {
             return Err(same_labelset());
@@ -297,23 +309,17 @@ fn sort(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
 
 /// Compares texts by runs of digits and of other characters, numbers by value.
 fn natural_order(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (chunks(a).into_iter(), chunks(b).into_iter());
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => return Ordering::Less,
-            (Some(_), None) => return Ordering::Greater,
-            (Some(x), Some(y)) if x == y => {}
-            (Some(x), Some(y)) => {
-                let number = |s: &str| s.parse::<u64>().ok();
-                return match (number(x), number(y)) {
-                    (Some(n), Some(m)) if n != m => n.cmp(&m),
-                    (Some(_), Some(_)) => x.len().cmp(&y.len()),
-                    _ => x.cmp(y),
-                };
-            }
+    let digits = |s: &str| s.starts_with(|c: char| c.is_ascii_digit());
+    let value = |s: &str| s.trim_start_matches('0').to_string();
+    let (a, b) = (chunks(a), chunks(b));
+    let pairs = a.iter().zip(&b).map(|(x, y)| {
+        if !(digits(x) && digits(y)) {
+            return x.cmp(y);
         }
-    }
+        let (n, m) = (value(x), value(y));
+        n.len().cmp(&m.len()).then_with(|| n.cmp(&m)).then_with(|| x.len().cmp(&y.len()))
+    });
+    pairs.into_iter().find(|o| *o != Ordering::Equal).unwrap_or_else(|| a.len().cmp(&b.len()))
 }
 
 fn chunks(text: &str) -> Vec<&str> {
@@ -338,5 +344,7 @@ mod tests {
         assert_eq!(natural_order("a1b", "a1b"), Ordering::Equal);
         assert_eq!(natural_order("b", "a10"), Ordering::Greater);
         assert_eq!(natural_order("a", "a1"), Ordering::Less);
+        assert_eq!(natural_order("10", "100000000000000000000000"), Ordering::Less);
+        assert_eq!(natural_order("9", "100000000000000000000000"), Ordering::Less);
     }
 }

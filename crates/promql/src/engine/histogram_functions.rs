@@ -7,7 +7,7 @@ use super::quantile::{
 };
 use super::values::{Grid, Point, Points, Series};
 use crate::annotations::Monotonicity;
-use crate::ast::{Call, Expr, Span};
+use crate::ast::{Call, Span};
 use crate::literal::{format_float_short, parse_float};
 use model::histogram::kahan_add;
 use model::{Histogram, Labels};
@@ -23,13 +23,15 @@ pub(super) fn call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<S
         "histogram_stddev" => of_each(ev, call, grid, |h| variance(h).sqrt()),
         "histogram_fraction" => {
             let (lower, upper) = (ev.scalar(&call.args[0], grid)?, ev.scalar(&call.args[1], grid)?);
+            let all = ev.vector(&call.args[2], grid)?;
             let question = Question::Fraction(&lower, &upper);
-            ask(ev, &call.args[2], &[(question, None)], grid)
+            ask(ev, all, call.args[2].span(), &[(question, None)], grid)
         }
         "histogram_quantile" => {
             let q = ev.scalar(&call.args[0], grid)?;
+            let all = ev.vector(&call.args[1], grid)?;
             warn_of_quantiles(ev, &q, call.args[0].span());
-            ask(ev, &call.args[1], &[(Question::Quantile(&q), None)], grid)
+            ask(ev, all, call.args[1].span(), &[(Question::Quantile(&q), None)], grid)
         }
         _ => quantiles(ev, call, grid),
     }
@@ -37,16 +39,18 @@ pub(super) fn call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<S
 
 /// `histogram_quantiles(vector, label, q…)`: each quantile with its value in a label.
 fn quantiles(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
+    let series = ev.vector(&call.args[0], grid)?;
     let label = ev.string(&call.args[1]);
     let mut all = Vec::new();
     for arg in &call.args[2..] {
-        let q = ev.scalar(arg, grid)?;
-        warn_of_quantiles(ev, &q, arg.span());
-        all.push(q);
+        all.push(ev.scalar(arg, grid)?);
+    }
+    for (q, arg) in all.iter().zip(&call.args[2..]) {
+        warn_of_quantiles(ev, q, arg.span());
     }
     let questions: Vec<_> =
         all.iter().map(|q| (Question::Quantile(q), Some((label.as_str(), q.as_slice())))).collect();
-    ask(ev, &call.args[0], &questions, grid)
+    ask(ev, series, call.args[0].span(), &questions, grid)
 }
 
 fn warn_of_quantiles(ev: &Evaluator<'_>, q: &[f64], span: Span) {
@@ -103,6 +107,9 @@ enum Question<'a> {
     Fraction(&'a [f64], &'a [f64]),
 }
 
+/// A question, and the label into which its values go.
+type Labelled<'a> = (Question<'a>, Option<(&'a str, &'a [f64])>);
+
 /// A classic histogram: the series of its buckets.
 struct Classic {
     labels: Labels,
@@ -114,13 +121,12 @@ struct Classic {
 /// Asks questions of all histograms of a vector; with a label, the question's number goes there.
 fn ask(
     ev: &Evaluator<'_>,
-    arg: &Expr,
-    questions: &[(Question<'_>, Option<(&str, &[f64])>)],
+    all: Vec<Series>,
+    span: Span,
+    questions: &[Labelled<'_>],
     grid: &Grid,
 ) -> Result<Vec<Series>> {
-    let span = arg.span();
     let delayed = ev.options.delayed_name_removal;
-    let all = ev.vector(arg, grid)?;
     let mut classics: Vec<Classic> = Vec::new();
     let mut by_labels: HashMap<Labels, usize> = HashMap::new();
     for (at, series) in all.iter().enumerate() {
@@ -224,7 +230,7 @@ fn ask(
             }
         }
     }
-    if delayed && grid.count == 1 { Ok(out) } else { merge_same_labels(out) }
+    if delayed && grid.single { Ok(out) } else { merge_same_labels(out) }
 }
 
 /// The quantile may differ from step to step; then a series has its part under each.
@@ -236,11 +242,11 @@ fn label_with_quantile(
     out: &mut Vec<Series>,
 ) {
     let mut parts: Vec<(u64, Series)> = Vec::new();
-    for i in 0..grid.count {
+    for (i, quantile) in values.iter().enumerate() {
         let Some(value) = series.points.float(i) else { continue };
-        let bits = values[i].to_bits();
+        let bits = quantile.to_bits();
         let at = parts.iter().position(|p| p.0 == bits).unwrap_or_else(|| {
-            let labels = series.labels.builder().set(name, &open_metrics(values[i])).build();
+            let labels = series.labels.builder().set(name, &open_metrics(*quantile)).build();
             let points = Points::absent(grid.count);
             parts.push((bits, Series { labels, drop_name: series.drop_name, points }));
             parts.len() - 1

@@ -30,7 +30,7 @@ use crate::query::{
 use evaluate::Evaluator;
 use model::{Labels, Storage, Value};
 use std::collections::HashMap;
-use values::{Counting, Evaluated, Grid, Point, RangeSeries, Series, is_metadata_label};
+use values::{Counting, Evaluated, Grid, Point, Series, is_metadata_label};
 
 pub(crate) use prepare::depends_on_time;
 pub(crate) use quantile::almost_equal;
@@ -62,7 +62,7 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let expr = crate::parse_with(query, self.options.parse)?;
         let counting = Counting::PerStep;
-        let grid = Grid { start: time_ms, step: 1, count: 1, counting };
+        let grid = Grid { start: time_ms, step: 1, count: 1, single: true, counting };
         self.run(storage, query, expr, grid, 0, time_ms, options, true)
     }
 
@@ -93,7 +93,9 @@ impl Engine {
         if count > self.options.max_samples {
             return Err(QueryError::TooManySamples("query execution".into()));
         }
-        let grid = Grid { start: start_ms, step: step_ms, count, counting: Counting::PerStep };
+        let single = start_ms == end_ms;
+        let counting = Counting::PerStep;
+        let grid = Grid { start: start_ms, step: step_ms, count, single, counting };
         self.run(storage, query, expr, grid, step_ms, end_ms, options, false)
     }
 
@@ -114,14 +116,18 @@ impl Engine {
         let evaluator = Evaluator::new(storage, &self.options, lookback, &options.interrupt, grid);
         let kind = expr.value_type();
         let mut value = evaluator.evaluate(&expr, &grid)?;
-        if self.options.delayed_name_removal {
-            remove_names(&mut value)?;
+        let delayed = self.options.delayed_name_removal;
+        if delayed {
+            remove_names(&mut value);
         }
-        let value = if instant {
+        let mut value = if instant {
             instant_value(value, grid.start)
         } else {
             range_value(value, &grid, kind)
         };
+        if delayed {
+            merge_results(&mut value)?;
+        }
         let (annotations, stats) = evaluator.finish();
         let (warnings, infos) = Annotations::texts(&annotations, query);
         Ok(QueryResult { value, warnings, infos, stats: query_stats(stats, &grid) })
@@ -201,19 +207,45 @@ fn same_labelset() -> QueryError {
 }
 
 /// Drops the names that were to be dropped at the end.
-fn remove_names(value: &mut Evaluated) -> Result<(), QueryError> {
+fn remove_names(value: &mut Evaluated) {
     match value {
         Evaluated::Vector(all) => {
             for series in all.iter_mut().filter(|s| s.drop_name) {
                 series.labels = series.labels.without(is_metadata_label);
             }
-            *all = merge_same_labels(std::mem::take(all))?;
-            Ok(())
         }
         Evaluated::Matrix(all) => {
             for s in all.iter_mut().filter(|s| s.drop_name) {
                 s.series.labels = s.series.labels.without(is_metadata_label);
             }
+        }
+        _ => {}
+    }
+}
+
+/// Merges results that are alike once their names are gone. A float and a histogram at the same time
+/// go together, as in Prometheus; of an instant vector the histogram stays.
+fn merge_results(value: &mut QueryValue) -> Result<(), QueryError> {
+    match value {
+        QueryValue::Vector(all) => {
+            let mut index: HashMap<Labels, usize> = HashMap::with_capacity(all.len());
+            let mut out: Vec<VectorSample> = Vec::with_capacity(all.len());
+            for sample in std::mem::take(all) {
+                let Some(&at) = index.get(&sample.labels) else {
+                    index.insert(sample.labels.clone(), out.len());
+                    out.push(sample);
+                    continue;
+                };
+                match (&out[at].value, &sample.value) {
+                    (Value::Float(_), Value::Histogram(_)) => out[at] = sample,
+                    (Value::Histogram(_), Value::Float(_)) => {}
+                    _ => return Err(same_labelset()),
+                }
+            }
+            *all = out;
+            Ok(())
+        }
+        QueryValue::Matrix(all) => {
             *all = merge_ranges(std::mem::take(all))?;
             Ok(())
         }
@@ -241,19 +273,17 @@ fn merge_same_labels(all: Vec<Series>) -> Result<Vec<Series>, QueryError> {
     Ok(out)
 }
 
-fn merge_ranges(all: Vec<RangeSeries>) -> Result<Vec<RangeSeries>, QueryError> {
-    let mut out: Vec<RangeSeries> = Vec::with_capacity(all.len());
-    let mut index: HashMap<Labels, usize> = HashMap::with_capacity(all.len());
+/// Merges sorted series of equal labels; fails where two have values of a kind at the same time.
+fn merge_ranges(all: Vec<MatrixSeries>) -> Result<Vec<MatrixSeries>, QueryError> {
+    let mut out: Vec<MatrixSeries> = Vec::with_capacity(all.len());
     for s in all {
-        let Some(&at) = index.get(&s.series.labels) else {
-            index.insert(s.series.labels.clone(), out.len());
+        let Some(into) = out.last_mut().filter(|last| last.labels == s.labels) else {
             out.push(s);
             continue;
         };
-        let into = &mut out[at].series;
-        into.floats.extend(s.series.floats);
+        into.floats.extend(s.floats);
         into.floats.sort_by_key(|f| f.0);
-        into.histograms.extend(s.series.histograms);
+        into.histograms.extend(s.histograms);
         into.histograms.sort_by_key(|h| h.0);
         if into.floats.windows(2).any(|w| w[0].0 == w[1].0)
             || into.histograms.windows(2).any(|w| w[0].0 == w[1].0)

@@ -36,7 +36,7 @@ struct Times {
 /// Prepares `expr` for a query from `start` to `end` in steps of `step` (0 for an instant query).
 pub(super) fn prepare(expr: &mut Expr, start: i64, end: i64, step: i64) -> Result<(), QueryError> {
     let times = Times { start, end, step };
-    mark_counts(expr, false);
+    mark_counts(expr, false, false);
     fold(expr, &times);
     durations(expr, &times)?;
     let (_, wrap) = mark(expr, &times);
@@ -46,34 +46,30 @@ pub(super) fn prepare(expr: &mut Expr, start: i64, end: i64, step: i64) -> Resul
     Ok(())
 }
 
-/// Marks selectors of whose histograms only counts and sums are asked for, `within` a function that
-/// asks for just those. Prometheus then looks for counter resets while it reads, which shows in
-/// warnings.
-fn mark_counts(expr: &mut Expr, within: bool) {
-    let within = match expr {
-        Expr::Vector(v) => {
-            v.counts_only = within;
-            return;
-        }
-        Expr::Matrix(m) => {
-            m.selector.counts_only = within;
-            return;
-        }
+/// Marks selectors of whose histograms only counts and sums are asked for: those `within` a function
+/// that asks for just those, unless anything around needs the buckets. Prometheus then looks for
+/// counter resets while it reads, which shows in warnings.
+fn mark_counts(expr: &mut Expr, mut within: bool, mut needs_buckets: bool) {
+    match expr {
+        Expr::Vector(v) => v.counts_only = within && !needs_buckets,
+        Expr::Matrix(m) => m.selector.counts_only = within && !needs_buckets,
         // Resets within a subquery are found by the buckets.
-        Expr::Subquery(_) => false,
+        Expr::Subquery(_) => needs_buckets = true,
         Expr::Call(c) => match c.func.name {
-            "histogram_count" | "histogram_sum" | "histogram_avg" => true,
+            "histogram_count" | "histogram_sum" | "histogram_avg" => within = true,
             "histogram_quantile"
             | "histogram_quantiles"
             | "histogram_fraction"
             | "histogram_stddev"
-            | "histogram_stdvar" => false,
-            _ => within,
+            | "histogram_stdvar" => needs_buckets = true,
+            _ => {}
         },
-        Expr::Binary(b) if matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) => false,
-        _ => within,
-    };
-    expr.children_mut().into_iter().for_each(|c| mark_counts(c, within));
+        Expr::Binary(b) => {
+            needs_buckets |= matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+        }
+        _ => {}
+    }
+    expr.children_mut().into_iter().for_each(|c| mark_counts(c, within, needs_buckets));
 }
 
 /// Replaces `start()`, `end()`, `range()` and `step()` by numbers.

@@ -59,9 +59,10 @@ pub(super) fn extrapolated(
     let first = w.floats[0];
     let mut result = w.floats[w.floats.len() - 1] - first;
     if counter {
-        result = match starts {
-            [] => corrected(w, result),
-            starts => corrected_with_starts(w, starts, s, result),
+        result = if starts.is_empty() {
+            corrected(w, result)
+        } else {
+            corrected_with_starts(w, starts, s, result)
         };
     }
     let to_zero = (result > 0.0 && first >= 0.0).then(|| first / result);
@@ -420,7 +421,7 @@ fn extended_bounds(times: &[i64], start: i64, end: i64, smoothed: bool) -> Optio
 
 fn extended_floats(w: &Window<'_>, s: &Step<'_>, counter: bool, per_second: bool) -> Option<f64> {
     let (times, floats) = (w.float_times, w.floats);
-    let (mut first, mut last) = extended_bounds(times, s.start_ms, s.end_ms, s.smoothed)?;
+    let (mut first, last) = extended_bounds(times, s.start_ms, s.end_ms, s.smoothed)?;
     let left = left_value(times, floats, first, s.start_ms, s.smoothed, counter);
     let right = right_value(times, floats, last, s.end_ms, s.smoothed, counter);
     let mut result = right - left;
@@ -429,19 +430,15 @@ fn extended_floats(w: &Window<'_>, s: &Step<'_>, counter: bool, per_second: bool
         if times[first] <= s.start_ms {
             first += 1;
         }
-        let mut until = last + 1;
-        if times[last] >= s.end_ms {
-            until = last;
-            last = last.saturating_sub(1);
-        }
-        let mut before = left;
+        let until = if times[last] >= s.end_ms { last } else { last + 1 };
+        let (mut before, mut corrections) = (left, 0.0);
         for value in floats.get(first..until).unwrap_or(&[]).iter().chain([&right]) {
             if *value < before {
-                result += before;
+                corrections += before;
             }
             before = *value;
         }
-        let _ = last;
+        result += corrections;
     }
     Some(if per_second { result / (s.range_ms as f64 / 1000.0) } else { result })
 }

@@ -11,6 +11,8 @@ pub(crate) struct Grid {
     /// Not 0, even for a single time.
     pub step: i64,
     pub count: usize,
+    /// Whether it begins and ends at the same time; one of a single step may end later.
+    pub single: bool,
     /// How samples that are looked at count towards the query's statistics.
     pub counting: Counting,
 }
@@ -41,7 +43,7 @@ impl Grid {
             Counting::PerStep => Counting::EveryStep,
             other => other,
         };
-        Grid { count: 1, counting, ..*self }
+        Grid { count: 1, single: true, counting, ..*self }
     }
 }
 

@@ -251,3 +251,39 @@ fn pin(expr: &mut Expr, at: i64, timeless: &mut bool) {
     }
     expr.children_mut().into_iter().for_each(|c| pin(c, at, timeless));
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::promqltest::run;
+
+    #[test]
+    fn what_is_wrong_fails() {
+        let script = "load 1m\n  m{a=\"1\"} 1 2 3\n\n";
+        for (eval, passes) in [
+            ("eval instant at 1m m\n  m{a=\"1\"} 2\n", true),
+            ("eval instant at 1m m\n  m{a=\"1\"} 3\n", false),
+            ("eval instant at 1m m\n  m{a=\"2\"} 2\n", false),
+            ("eval instant at 1m m\n", false),
+            ("eval instant at 1m m\n  m{a=\"1\"} 2\n  m{a=\"2\"} 2\n", false),
+            ("eval instant at 1m scalar(m)\n  2\n", true),
+            ("eval instant at 1m scalar(m)\n  3\n", false),
+            ("eval instant at 1m m +\n  expect fail\n", true),
+            ("eval instant at 1m m\n  expect fail\n", false),
+            ("eval instant at 1m rate(m[2m])\n  expect no_info\n  {a=\"1\"} 0.0166666\n", false),
+            ("eval range from 0 to 2m step 1m m\n  m{a=\"1\"} 1 2 3\n", true),
+            ("eval range from 0 to 2m step 1m m\n  m{a=\"1\"} 1 2 4\n", false),
+            ("eval instant at 1m \"x\"\n  expect string \"y\"\n", false),
+            ("evil\n", false),
+        ] {
+            let report = run(&format!("{script}{eval}"), "test");
+            assert_eq!(report.failures.is_empty(), passes, "{eval}: {:?}", report.failures);
+            assert_eq!(report.passed, usize::from(passes), "{eval}");
+        }
+    }
+
+    #[test]
+    fn failures_name_their_line() {
+        let report = run("load 1m\n  m 1\n\n# comment\neval instant at 0 m\n  m 2\n", "test");
+        assert_eq!(report.failures[0].line, 5);
+    }
+}
