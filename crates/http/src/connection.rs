@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+#[cfg(feature = "http2")]
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -153,8 +155,9 @@ async fn serve(
     let stream = Stalling::new(stream, limits.stall);
     let Some(tls) = tls else { return serve_http1(shared, stream, peer, phase).await };
     match tokio::time::timeout(limits.header, tls.accept(stream)).await {
+        #[cfg(feature = "http2")]
         Ok(Ok(Secured { stream, http2: true })) => serve_http2(shared, stream, peer, phase).await,
-        Ok(Ok(Secured { stream, http2: false })) => serve_http1(shared, stream, peer, phase).await,
+        Ok(Ok(Secured { stream, .. })) => serve_http1(shared, stream, peer, phase).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
@@ -183,6 +186,7 @@ async fn serve_http1(
     let _ = connection.await;
 }
 
+#[cfg(feature = "http2")]
 async fn serve_http2(
     shared: Arc<Shared>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,

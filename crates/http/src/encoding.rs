@@ -15,7 +15,14 @@ const LEAST: u64 = 1024;
 const STEP: usize = 64 << 10;
 /// gzip: three quarters of the best ratio on metrics text at a fifth of the time.
 const GZIP_LEVEL: u32 = 2;
+#[cfg(feature = "zstd")]
 const ZSTD_LEVEL: i32 = 1;
+
+/// What answers can be compressed to as they are sent, the best first.
+#[cfg(feature = "zstd")]
+const DYNAMIC: &[Encoding] = &[Encoding::Zstd, Encoding::Gzip];
+#[cfg(not(feature = "zstd"))]
+const DYNAMIC: &[Encoding] = &[Encoding::Gzip];
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,7 +132,7 @@ pub fn compress(accepted: Accepted, response: Response) -> Response {
     if coded || small || !gains(type_) || headers.contains_key(header::CONTENT_RANGE) {
         return response;
     }
-    let encoding = accepted.choose(&[Encoding::Zstd, Encoding::Gzip]);
+    let encoding = accepted.choose(DYNAMIC);
     let (mut parts, body) = response.into_parts();
     vary(&mut parts.headers);
     let Some(encoder) = Encoder::new(encoding) else { return Response::from_parts(parts, body) };
@@ -197,6 +204,7 @@ fn gains(content_type: &str) -> bool {
 
 enum Encoder {
     Gzip(Box<GzEncoder<Vec<u8>>>),
+    #[cfg(feature = "zstd")]
     Zstd(Box<zstd::Encoder<'static, Vec<u8>>>),
 }
 
@@ -207,10 +215,11 @@ impl Encoder {
                 let level = flate2::Compression::new(GZIP_LEVEL);
                 Some(Encoder::Gzip(GzEncoder::new(Vec::new(), level).into()))
             }
+            #[cfg(feature = "zstd")]
             Encoding::Zstd => {
                 zstd::Encoder::new(Vec::new(), ZSTD_LEVEL).ok().map(|e| Encoder::Zstd(e.into()))
             }
-            Encoding::Identity | Encoding::Brotli => None,
+            _ => None,
         }
     }
 
@@ -220,6 +229,7 @@ impl Encoder {
                 e.write_all(input)?;
                 e.get_mut()
             }
+            #[cfg(feature = "zstd")]
             Encoder::Zstd(e) => {
                 e.write_all(input)?;
                 e.get_mut()
@@ -231,6 +241,7 @@ impl Encoder {
     fn finish(self) -> io::Result<Bytes> {
         match self {
             Encoder::Gzip(e) => e.finish().map(Into::into),
+            #[cfg(feature = "zstd")]
             Encoder::Zstd(e) => e.finish().map(Into::into),
         }
     }

@@ -96,8 +96,8 @@ impl Guard {
         };
         let name = without_port(host);
         let loopback = name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        let local = name.eq_ignore_ascii_case("localhost")
-            || name.len() > 10 && name[name.len() - 10..].eq_ignore_ascii_case(".localhost");
+        let lower = name.to_ascii_lowercase();
+        let local = lower == "localhost" || lower.ends_with(".localhost");
         if loopback || local || own.iter().any(|o| o.eq_ignore_ascii_case(name)) {
             return Ok(());
         }

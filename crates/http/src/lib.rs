@@ -11,6 +11,8 @@ mod body;
 mod connection;
 pub mod encoding;
 pub mod files;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod server;
 mod stats;

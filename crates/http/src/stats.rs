@@ -27,7 +27,7 @@ impl Stats {
         };
         let load = |n: &AtomicU64| n.load(Relaxed) as f64;
         let open = self.open.load(Relaxed) as f64;
-        one("kubevigil_http_connections", "Connections that are open.", Kind::Gauge, open);
+        one("kubevigil_http_open_connections", "Connections that are open.", Kind::Gauge, open);
         let help = "Connections that were accepted.";
         one("kubevigil_http_connections_total", help, Kind::Counter, load(&self.accepted));
         let help = "Requests that took longer than they may.";

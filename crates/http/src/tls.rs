@@ -32,6 +32,7 @@ struct Current {
 /// A connection whose handshake is done.
 pub(crate) struct Secured<T> {
     pub(crate) stream: TlsStream<T>,
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
     pub(crate) http2: bool,
 }
 
@@ -202,7 +203,7 @@ fn build(
     let mut server = builder.with_single_cert(chain, key).map_err(|e| {
         wrong(place(&tls.cert), format!("certificate and key cannot be used together: {e}"))
     })?;
-    server.alpn_protocols = match config.http2 {
+    server.alpn_protocols = match config.http2 && cfg!(feature = "http2") {
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         false => vec![b"http/1.1".to_vec()],
     };

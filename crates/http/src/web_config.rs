@@ -19,7 +19,7 @@ pub struct WebConfig {
     pub users: Vec<(String, String)>,
     /// Headers set on each answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether HTTP/2 is offered over TLS.
+    /// Whether HTTP/2 is offered over TLS (by programs that are built with it; the agent is not).
     pub http2: bool,
     /// A limit on requests.
     pub rate_limit: Option<RateLimit>,
