@@ -1,5 +1,6 @@
 //! Whole-program tests, one module for each thing that is tested against the real world.
 
+mod agent;
 mod containers;
 mod parity_cadvisor;
 mod parity_node;

@@ -43,6 +43,7 @@ func labelsOf(c *info.ContainerInfo) map[string]string {
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
+	cached := flag.Bool("cached", false, "answer from the last housekeeping, as cAdvisor does by itself")
 	flag.Parse() // cAdvisor's own flags are registered by its packages
 	off := container.MetricSet{}
 	if err := off.Set("advtcp,cpu_topology,cpuset,hugetlb,memory_numa,process,referenced_memory,resctrl,sched,tcp,udp"); err != nil {
@@ -57,9 +58,13 @@ func main() {
 		log.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	fresh := time.Duration(0) // read when asked, so that two programs asked at once answer about the same moment
+	zero := time.Duration(0)
+	fresh := &zero // read when asked, so that two programs asked at once answer about the same moment
+	if *cached {
+		fresh = nil
+	}
 	registry.MustRegister(
-		metrics.NewPrometheusCollector(m, labelsOf, groups, clock.RealClock{}, v2.RequestOptions{IdType: v2.TypeName, Count: 1, Recursive: true, MaxAge: &fresh}),
+		metrics.NewPrometheusCollector(m, labelsOf, groups, clock.RealClock{}, v2.RequestOptions{IdType: v2.TypeName, Count: 1, Recursive: true, MaxAge: fresh}),
 		metrics.NewPrometheusMachineCollector(m, groups))
 	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	listener, err := net.Listen("tcp", *listen)
