@@ -60,7 +60,7 @@ soak: need-cargo ## the store's crash simulator over 10,000 seeds
 	KUBEVIGIL_SEEDS=10000 $(CARGO) test --release --locked -p kubevigil-tsdb -p kubevigil-disk -- --nocapture seeds
 
 fuzz: need-cargo ## run each fuzz target for a minute (nightly Rust, cargo-fuzz)
-	@for target in $$(sed -n 's/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml | tail -n +2); do \
+	@for target in $$(sed -n 's/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml | grep -v -e "^kubevigil-fuzz$$" -e "^canary$$"); do \
 		$(CARGO) +nightly fuzz run "$$target" -- -max_total_time=60 || exit 1; done
 
 clean: ## remove what was built

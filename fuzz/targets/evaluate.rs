@@ -1,0 +1,4 @@
+//! Evaluation of generated expressions.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| promql::fuzz::evaluate(data));

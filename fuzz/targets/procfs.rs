@@ -1,0 +1,4 @@
+//! Files of procfs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kernel::fuzz::procfs(data));

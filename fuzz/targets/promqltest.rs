@@ -1,0 +1,4 @@
+//! Test scripts.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| promql::fuzz::script(data));
