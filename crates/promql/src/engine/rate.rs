@@ -306,10 +306,10 @@ pub(super) fn instant(w: &Window<'_>, s: &Step<'_>, counter: bool) -> Option<Val
         }
         (Some(h0), Some(h1)) => {
             let gauges = [h0, h1].map(|h| h.reset_hint == ResetHint::Gauge);
-            if counter && (gauges[0] || gauges[1]) {
+            if counter && gauges.contains(&true) {
                 s.notes().not_counter_histogram(s.metric(), s.span);
             }
-            if !counter && !(gauges[0] && gauges[1]) {
+            if !counter && gauges.contains(&false) {
                 s.notes().not_gauge_histogram(s.metric(), s.span);
             }
             let mut value = (**h1).clone();
@@ -556,8 +556,8 @@ fn extended_histograms(
     } else {
         (*all[last]).clone()
     };
-    let is_gauge = |h: &Histogram| h.reset_hint == ResetHint::Gauge;
-    if !counter && !(is_gauge(&left) && is_gauge(&right)) {
+    let gauges = [&left, &right].map(|h| h.reset_hint == ResetHint::Gauge);
+    if !counter && gauges.contains(&false) {
         s.notes().not_gauge_histogram(s.metric(), s.span);
     }
     let mut result = right.clone();
