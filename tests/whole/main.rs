@@ -1,5 +1,7 @@
 //! Whole-program tests, one module for each thing that is tested against the real world.
 
+#![allow(clippy::unwrap_used)] // tests: what fails here fails the test
+
 mod agent;
 mod containers;
 mod parity_cadvisor;

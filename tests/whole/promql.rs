@@ -383,7 +383,7 @@ fn answers_are_the_originals() -> Result<()> {
         let data: Vec<u8> = (0..64).map(|_| random.bits() as u8).collect();
         let query = promql::fuzz::generate(&data);
         let delayed = random.bits() % 2 == 1;
-        let instant = random.bits() % 3 == 0;
+        let instant = random.bits().is_multiple_of(3);
         let start = random.within(0..=600_000) as i64;
         let (end, step) = if instant { (start, 0) } else { (start + 300_000, 37_000) };
         let question = json!({

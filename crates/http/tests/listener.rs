@@ -1,5 +1,7 @@
 //! The listener against real sockets: well-meaning clients, hostile ones, TLS, and its end.
 
+#![allow(clippy::unwrap_used)] // a test file: what fails here fails the test
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Extension;
