@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates, lowest first: a crate may use only those before it.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 14] = [
     "kubevigil-model",
     "kubevigil-disk",
     "kubevigil-kernel",
@@ -14,7 +14,11 @@ const ORDER: [&str; 10] = [
     "kubevigil-tsdb",
     "kubevigil-promql",
     "kubevigil-node",
+    "kubevigil-cluster",
+    "kubevigil-resource",
+    "kubevigil-scrape",
     "kubevigil-api",
+    "kubevigil-simulate",
     "kubevigil",
     "kubevigil-agent",
 ];

@@ -12,6 +12,7 @@ pub mod backend;
 mod federate;
 mod health;
 mod json;
+pub mod kubernetes;
 mod metrics;
 pub mod parameters;
 mod prometheus_status;
