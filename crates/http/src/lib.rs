@@ -1,5 +1,5 @@
 //! The only listener: HTTP/1.1 and HTTP/2 over TCP and TLS, with limits on everything that a client
-//! controls, the rules about who may read, compression, and the files of the UI.
+//! controls, the rules about who may read, compression, and the files of the UI; and the client.
 //!
 //! Never here: what is answered. A caller brings an [`axum::Router`] and gets each request after it
 //! passed the guard. TLS, users and headers follow Prometheus's web configuration file
@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod connection;
 pub mod encoding;
 pub mod files;

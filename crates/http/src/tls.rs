@@ -218,7 +218,7 @@ fn build(
     Ok(Current { config: Arc::new(server), allowed_sans })
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|e| format!("not a certificate in PEM form: {e}"))?;
     if found.is_empty() {
