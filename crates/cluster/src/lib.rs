@@ -1,0 +1,152 @@
+//! The API server: its client, watches with one cache each, who is allowed what, and the
+//! certificates of our own aggregated API.
+//!
+//! Never here: what is measured, and what is answered. No type of the client libraries leaves this
+//! crate; it is the only one that links them. The behaviour followed is that of
+//! `k8s.io/apiserver` and `client-go` where they have one.
+
+#![forbid(unsafe_code)]
+
+mod cache;
+mod connection;
+mod labels;
+mod node;
+mod pod;
+pub mod quantity;
+mod selector;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use cache::{Cache, Contact, NodeCache, Object, PodCache};
+pub use connection::Credentials;
+pub use labels::Labels;
+pub use node::{AddressType, Node, Resources};
+pub use pod::{Owner, Pod, Uid};
+pub use selector::{FieldError, FieldSelector, Requirement, Selector, SelectorError, Test};
+
+use connection::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::task::JoinSet;
+use watch::{Kept, Source};
+
+/// What went wrong with the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not in a pod, and no kubeconfig.
+    #[error(
+        "cannot find the API server: {0}. Outside a pod give a kubeconfig: --kubeconfig ~/.kube/config"
+    )]
+    NoPod(String),
+    /// The kubeconfig.
+    #[error("{path}: {why}", path = path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The API server refused, or could not be asked.
+    #[error("{what}: {why}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// The answer, or why there is none.
+        why: String,
+        /// The HTTP status; 0 where there was no answer.
+        code: u16,
+    },
+    /// It took too long.
+    #[error("{0}: the API server did not answer in time")]
+    Silent(String),
+}
+
+impl Error {
+    fn api(what: &str, error: kube::Error) -> Error {
+        let (why, code) = match &error {
+            kube::Error::Api(status) => (status.message.clone(), status.code),
+            other => (connection::with_causes(other), 0),
+        };
+        Error::Api { what: what.to_owned(), why, code }
+    }
+}
+
+/// The API server as this program sees it. Clones share everything; the watches end with the last.
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    connection: Arc<Connection>,
+    tasks: Mutex<JoinSet<()>>,
+    nodes: OnceLock<NodeCache>,
+    pods: OnceLock<PodCache>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Reads the configuration: the kubeconfig, or in a pod the service account's. The API server
+    /// need not be there yet.
+    ///
+    /// # Errors
+    /// Where the configuration is missing or wrong.
+    pub async fn connect(kubeconfig: Option<&Path>) -> Result<Cluster, Error> {
+        let connection = Arc::new(Connection::open(kubeconfig).await?);
+        let cluster = Cluster::over(connection.clone());
+        cluster.spawn(connection.keep_fresh());
+        Ok(cluster)
+    }
+
+    fn over(connection: Arc<Connection>) -> Cluster {
+        Cluster(Arc::new(Inner {
+            connection,
+            tasks: Mutex::default(),
+            nodes: OnceLock::new(),
+            pods: OnceLock::new(),
+        }))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+    }
+
+    fn watch<T: Kept>(&self, source: Source) -> Cache<T> {
+        let cache = Cache::default();
+        let connection = self.0.connection.clone();
+        self.spawn(watch::run(connection, source, cache.clone(), watch::BACK_OFF));
+        cache
+    }
+
+    /// The nodes that `selector` selects; the first call begins the watch, and its selector holds.
+    pub fn nodes(&self, selector: &Selector) -> NodeCache {
+        let source =
+            || Source { path: "/api/v1/nodes", labels: selector.to_string(), ..Source::default() };
+        self.0.nodes.get_or_init(|| self.watch(source())).clone()
+    }
+
+    /// The running pods, by their metadata; the first call begins the watch.
+    pub fn pods(&self) -> PodCache {
+        let source = || Source {
+            path: "/api/v1/pods",
+            fields: "status.phase=Running".into(),
+            metadata_only: true,
+            ..Source::default()
+        };
+        self.0.pods.get_or_init(|| self.watch(source())).clone()
+    }
+
+    /// What speaks for this program, read anew: the cluster's certificate authorities and the
+    /// service account's token, or what the kubeconfig has in their place.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn credentials(&self) -> Result<Credentials, Error> {
+        self.0.connection.credentials()
+    }
+}
