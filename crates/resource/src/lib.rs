@@ -1,10 +1,23 @@
 //! The core metrics pipeline: what kubelets answer at `/metrics/resource`, read on each node's own
 //! clock, decided upon by metrics-server's rules, and kept as the last two points of each container.
 //!
-//! Never here: an API. The deciding half ([`parse`], [`Store`]) does no I/O and takes no clock.
+//! Never here: an API. The deciding half ([`parse()`], [`Store`]) does no I/O and takes no clock.
 
 #![forbid(unsafe_code)]
 
+mod block;
+mod decide;
+mod error;
+mod file;
+#[doc(hidden)]
+pub mod fuzz;
+mod parse;
+mod store;
+#[cfg(test)]
+mod tests;
 mod usage;
 
-pub use usage::{ContainerUsage, Mode, PodUsage, Usage};
+pub use error::Error;
+pub use parse::{ContainerSample, NO_TIME, ParseError, Reading, Sample, parse};
+pub use store::{Counts, Options, PodPoints, PodView, Store, View};
+pub use usage::{Mode, Usage};

@@ -1,4 +1,4 @@
-//! What is known of a node, a pod or a container: the plain answers of the store.
+//! What is known of a node or a container: two points of it, and what it used between them.
 
 /// Whose decisions are taken where a reading is not whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,27 +25,63 @@ pub struct Usage {
     pub window_ns: i64,
 }
 
-/// What a container used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerUsage {
-    /// The container's name in its pod.
-    pub name: String,
-    /// What it used.
-    pub usage: Usage,
+/// A measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Point {
+    pub start_ns: i64,
+    pub time_ns: i64,
+    pub cpu_ns: u64,
 }
 
-/// What the containers of a pod used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PodUsage {
-    /// By name.
-    pub containers: Vec<ContainerUsage>,
+/// Stands for a point that is not there.
+pub(crate) const NO_POINT: Point = Point { start_ns: i64::MIN, time_ns: i64::MIN, cpu_ns: 0 };
+
+impl Point {
+    pub fn is_there(self) -> bool {
+        self.time_ns != i64::MIN
+    }
 }
 
-impl PodUsage {
-    /// The end and the length of the window that stands for the whole pod, in nanoseconds: those of
-    /// the container that was read first. `None` where no container has a value.
-    pub fn window(&self) -> Option<(i64, i64)> {
-        let earliest = self.containers.iter().map(|c| c.usage).min_by_key(|u| u.time_ns)?;
-        Some((earliest.time_ns, earliest.window_ns))
+/// The last two measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Points {
+    pub last: Point,
+    /// The one before, or [`NO_POINT`].
+    pub previous: Point,
+    /// The working set at the last.
+    pub memory_bytes: u64,
+}
+
+/// What can be said of two points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Usage(Usage),
+    /// There is one point only.
+    TooNew,
+    /// The counter or the start time went backwards: the points do not belong together.
+    Broken,
+}
+
+impl Points {
+    /// What was used between the points: the difference of the counters by that of the times.
+    pub fn known(&self) -> Known {
+        let (last, previous) = (self.last, self.previous);
+        if !previous.is_there() {
+            return Known::TooNew;
+        }
+        if last.start_ns < previous.start_ns || last.cpu_ns < previous.cpu_ns {
+            return Known::Broken;
+        }
+        const SECOND: i64 = 1_000_000_000;
+        let window_ns = last.time_ns.saturating_sub(previous.time_ns);
+        // As Go makes seconds of a duration, so that the quotient is the same to the last bit.
+        let seconds = (window_ns / SECOND) as f64 + (window_ns % SECOND) as f64 / 1e9;
+        let cpu = (last.cpu_ns - previous.cpu_ns) as f64 / seconds;
+        Known::Usage(Usage {
+            cpu_nanocores: cpu as u64,
+            memory_bytes: self.memory_bytes,
+            time_ns: last.time_ns,
+            window_ns,
+        })
     }
 }
