@@ -10,6 +10,7 @@ REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
 UI_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -path 'web/test-results/*' 2>/dev/null)
 
 .PHONY: help run ui build test test-cold lint fmt unit whole e2e bench soak fuzz install clean need-cargo need-npm
+.PHONY: cluster cluster-down cluster-exec
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -49,6 +50,18 @@ unit: need-cargo ## the fast tests: each crate by itself
 
 whole: build ## the whole-program tests (needs root, and what tests/packages lists)
 	$(CARGO) test --locked -p kubevigil-tests -- --test-threads=1 --nocapture
+
+cluster: need-cargo ## start a real Kubernetes on this machine, our image in it (root)
+	@tests/cluster/cluster up
+	@tests/cluster/cluster load "$$(tests/cluster/image kubevigil)"
+	@echo "kubectl apply -f deploy/kubevigil.yaml: make cluster-exec CMD='kubectl apply -f deploy/kubevigil.yaml'"
+
+cluster-down: ## stop it, and remove all that it made
+	@tests/cluster/cluster down
+
+cluster-exec: export COMMAND = $(value CMD)
+cluster-exec: ## run a command in it (CMD='kubectl top pods -A')
+	@tests/cluster/cluster exec sh -c "$$COMMAND"
 
 e2e: build ## the pages in a real browser
 	cd web && $(NPM) run e2e -- --binary ../target/debug/kubevigil
