@@ -12,6 +12,7 @@ pub mod labels;
 pub mod matcher;
 pub mod series;
 pub mod value;
+pub mod yaml;
 
 pub use family::{Family, Kind, Sink};
 pub use histogram::Histogram;

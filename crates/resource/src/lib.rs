@@ -5,7 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adapter;
 mod block;
+pub mod custom;
 mod decide;
 mod error;
 mod file;
