@@ -3,7 +3,7 @@
 use crate::body::{Stalling, Timed};
 use crate::guard::Guard;
 use crate::tls::{Acceptor, Secured};
-use crate::{Options, Peer, Stats, encoding};
+use crate::{ClientCertificates, Options, Peer, Stats, encoding};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
@@ -153,24 +153,36 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let limits = shared.limits;
     let stream = Stalling::new(stream, limits.stall);
+    let peer = From { address: peer, certificates: None };
     let Some(tls) = tls else { return serve_http1(shared, stream, peer, phase).await };
     match tokio::time::timeout(limits.header, tls.accept(stream)).await {
         #[cfg(feature = "http2")]
-        Ok(Ok(Secured { stream, http2: true })) => serve_http2(shared, stream, peer, phase).await,
-        Ok(Ok(Secured { stream, .. })) => serve_http1(shared, stream, peer, phase).await,
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        Ok(Ok(Secured { stream, http2: true, client })) => {
+            serve_http2(shared, stream, From { certificates: client, ..peer }, phase).await;
+        }
+        Ok(Ok(Secured { stream, client, .. })) => {
+            serve_http1(shared, stream, From { certificates: client, ..peer }, phase).await;
+        }
+        Ok(Err(error)) => tracing::debug!(peer = %peer.address, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(peer = %peer.address, "TLS handshake took too long"),
     }
+}
+
+/// The other end of a connection.
+#[derive(Clone)]
+struct From {
+    address: SocketAddr,
+    certificates: Option<ClientCertificates>,
 }
 
 async fn serve_http1(
     shared: Arc<Shared>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    peer: From,
     mut phase: watch::Receiver<Phase>,
 ) {
     let limits = shared.limits;
-    let service = service_fn(move |request| answer(shared.clone(), peer, request));
+    let service = service_fn(move |request| answer(shared.clone(), peer.clone(), request));
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -190,11 +202,11 @@ async fn serve_http1(
 async fn serve_http2(
     shared: Arc<Shared>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    peer: From,
     mut phase: watch::Receiver<Phase>,
 ) {
     let limits = shared.limits;
-    let service = service_fn(move |request| answer(shared.clone(), peer, request));
+    let service = service_fn(move |request| answer(shared.clone(), peer.clone(), request));
     let mut connection = pin!(
         hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -215,7 +227,7 @@ async fn serve_http2(
 /// Answers one request: guard, limits, the caller's routes, compression, headers.
 async fn answer(
     shared: Arc<Shared>,
-    peer: SocketAddr,
+    peer: From,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let accepted = encoding::Accepted::of(request.headers());
@@ -247,7 +259,7 @@ async fn answer(
 
 async fn route(
     shared: &Shared,
-    peer: SocketAddr,
+    peer: From,
     user: Option<crate::User>,
     request: Request<Incoming>,
 ) -> Response {
@@ -268,7 +280,10 @@ async fn route(
         }
         Body::new(Limited::new(Timed::new(body, limits.body), limits.body_bytes))
     });
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(Peer(peer.address));
+    if let Some(certificates) = peer.certificates {
+        request.extensions_mut().insert(certificates);
+    }
     if let Some(user) = user {
         request.extensions_mut().insert(user);
     }

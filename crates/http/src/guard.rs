@@ -25,6 +25,8 @@ const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 pub(crate) struct Guard {
     /// On loopback: the names besides loopback's own that a Host header may have.
     own_hosts: Option<Vec<String>>,
+    /// Whether pages of other origins are refused.
+    check_origins: bool,
     rules: ArcSwap<Rules>,
     stats: Arc<Stats>,
 }
@@ -38,10 +40,11 @@ struct Rules {
 impl Guard {
     pub(crate) fn new(
         own_hosts: Option<Vec<String>>,
+        check_origins: bool,
         config: &WebConfig,
         stats: Arc<Stats>,
     ) -> Guard {
-        Guard { own_hosts, rules: ArcSwap::from_pointee(Rules::new(config)), stats }
+        Guard { own_hosts, check_origins, rules: ArcSwap::from_pointee(Rules::new(config)), stats }
     }
 
     /// Takes over a configuration that was read again.
@@ -63,7 +66,9 @@ impl Guard {
             self.stats.refused_host.fetch_add(1, Relaxed);
             return Err(refuse(StatusCode::FORBIDDEN, &why));
         }
-        if let Err(why) = check_origin(request.method(), request.headers(), host.unwrap_or("")) {
+        if self.check_origins
+            && let Err(why) = check_origin(request.method(), request.headers(), host.unwrap_or(""))
+        {
             self.stats.refused_origin.fetch_add(1, Relaxed);
             return Err(refuse(StatusCode::FORBIDDEN, &why));
         }
@@ -197,7 +202,7 @@ mod tests {
 
     fn guard(own: Option<&[&str]>) -> Guard {
         let own = own.map(|o| o.iter().map(|s| s.to_string()).collect());
-        Guard::new(own, &WebConfig::default(), Arc::default())
+        Guard::new(own, true, &WebConfig::default(), Arc::default())
     }
 
     #[test]

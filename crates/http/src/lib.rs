@@ -16,12 +16,14 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod guard;
+mod identity;
 mod server;
 mod stats;
 mod tls;
 mod users;
 pub mod web_config;
 
+pub use identity::{ClientCertificates, Identity, IdentityError};
 pub use server::{Options, Server, terminated};
 pub use stats::Stats;
 

@@ -4,7 +4,7 @@ use crate::connection::{Connections, Limits};
 use crate::guard::Guard;
 use crate::tls::Reload;
 use crate::web_config::WebConfig;
-use crate::{Error, Stats};
+use crate::{Error, Identity, Stats};
 use axum::Router;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,6 +20,9 @@ pub struct Options {
     pub listen: String,
     /// Prometheus's web configuration file.
     pub web_config: Option<PathBuf>,
+    /// Speak TLS as this, ask clients for certificates, and let who answers a request decide who may
+    /// ask: the routes authenticate, not the listener. Not together with a web configuration.
+    pub identity: Option<Identity>,
     /// Listen beyond loopback even without TLS and authentication.
     pub insecure: bool,
     /// Names besides `localhost` and loopback addresses under which a browser may ask on loopback.
@@ -49,6 +52,7 @@ impl Default for Options {
         Options {
             listen: "127.0.0.1:0".into(),
             web_config: None,
+            identity: None,
             insecure: false,
             allowed_hosts: Vec::new(),
             max_connections: 512,
@@ -81,7 +85,7 @@ impl Server {
         let reload = options.web_config.as_deref().map(Reload::open).transpose()?;
         let plain = WebConfig::default();
         let config = reload.as_ref().map_or(&plain, |r| &r.config);
-        if !address.ip().is_loopback() && !options.insecure {
+        if !address.ip().is_loopback() && !options.insecure && options.identity.is_none() {
             let lacking = match (config.tls.is_some(), config.authenticates()) {
                 (true, true) => None,
                 (true, false) => Some("with TLS but without authentication"),
@@ -98,8 +102,11 @@ impl Server {
         })?;
         let address = listener.local_addr().map_err(|source| Error::Bind { address, source })?;
         let stats = Arc::new(Stats::default());
-        let own_hosts = address.ip().is_loopback().then(|| options.allowed_hosts.clone());
-        let guard = Arc::new(Guard::new(own_hosts, config, stats.clone()));
+        // Who must show a credential with each request needs no protection from other pages.
+        let by_browser = options.identity.is_none();
+        let own_hosts =
+            (address.ip().is_loopback() && by_browser).then(|| options.allowed_hosts.clone());
+        let guard = Arc::new(Guard::new(own_hosts, by_browser, config, stats.clone()));
         Ok(Server { listener, address, options, reload, guard, stats })
     }
 
@@ -110,7 +117,8 @@ impl Server {
 
     /// The address to open.
     pub fn url(&self) -> String {
-        let tls = self.reload.as_ref().is_some_and(|r| r.config.tls.is_some());
+        let configured = self.reload.as_ref().is_some_and(|r| r.config.tls.is_some());
+        let tls = configured || self.options.identity.is_some();
         format!("{}://{}", if tls { "https" } else { "http" }, self.address)
     }
 
@@ -124,7 +132,8 @@ impl Server {
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let Server { listener, options, reload, guard, stats, .. } = self;
         let limits = Limits::new(&options);
-        let tls = reload.as_ref().and_then(|r| r.acceptor());
+        let identity = options.identity.as_ref().map(Identity::acceptor);
+        let tls = identity.or_else(|| reload.as_ref().and_then(|r| r.acceptor()));
         let connections = Connections::new(router, guard.clone(), limits, tls, stats.clone());
         let reloading = async {
             match reload {

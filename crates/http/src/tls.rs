@@ -5,8 +5,8 @@
 
 use crate::guard::Guard;
 use crate::web_config::{ClientAuth, Pem, TlsConfig, WebConfig};
-use crate::{Error, Stats};
-use arc_swap::ArcSwap;
+use crate::{ClientCertificates, Error, Stats};
+use arc_swap::ArcSwapOption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -21,12 +21,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
 /// Hands out TLS sessions by the newest configuration.
-#[derive(Clone)]
-pub(crate) struct Acceptor(Arc<ArcSwap<Current>>);
+#[derive(Clone, Default)]
+pub(crate) struct Acceptor(Arc<ArcSwapOption<Current>>);
 
-struct Current {
-    config: Arc<ServerConfig>,
-    allowed_sans: Vec<ServerName<'static>>,
+/// What is negotiated by.
+pub(crate) struct Current {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) allowed_sans: Vec<ServerName<'static>>,
 }
 
 /// A connection whose handshake is done.
@@ -34,14 +35,21 @@ pub(crate) struct Secured<T> {
     pub(crate) stream: TlsStream<T>,
     #[cfg_attr(not(feature = "http2"), allow(dead_code))]
     pub(crate) http2: bool,
+    pub(crate) client: Option<ClientCertificates>,
 }
 
 impl Acceptor {
+    pub(crate) fn set(&self, current: Current) {
+        self.0.store(Some(Arc::new(current)));
+    }
+
     pub(crate) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: T,
     ) -> io::Result<Secured<T>> {
-        let current = self.0.load_full();
+        let current = self.0.load_full().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "there is no certificate to present yet")
+        })?;
         let acceptor = tokio_rustls::TlsAcceptor::from(current.config.clone());
         let stream = acceptor.accept(stream).await?;
         let session = stream.get_ref().1;
@@ -58,7 +66,9 @@ impl Acceptor {
             }
         }
         let http2 = session.alpn_protocol() == Some(b"h2");
-        Ok(Secured { stream, http2 })
+        let shown = session.peer_certificates();
+        let shown = shown.map(|c| c.iter().map(|c| c.clone().into_owned()).collect());
+        Ok(Secured { http2, client: shown.map(ClientCertificates), stream })
     }
 }
 
@@ -84,7 +94,7 @@ impl Reload {
     pub(crate) fn open(path: &Path) -> Result<Reload, Error> {
         let (config, seen) = load(path)?;
         let current = config.tls.as_ref().map(|t| build(t, &config, &seen, path)).transpose()?;
-        let acceptor = current.map(|c| Acceptor(Arc::new(ArcSwap::from_pointee(c))));
+        let acceptor = current.map(|c| Acceptor(Arc::new(ArcSwapOption::from_pointee(c))));
         Ok(Reload { path: path.into(), config, seen, acceptor })
     }
 
@@ -124,7 +134,7 @@ impl Reload {
         match (&config.tls, &self.acceptor) {
             (Some(tls), Some(acceptor)) => {
                 let current = build(tls, &config, &seen, &self.path)?;
-                acceptor.0.store(Arc::new(current));
+                acceptor.set(current);
             }
             (None, None) => {}
             _ => {

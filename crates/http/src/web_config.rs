@@ -155,6 +155,11 @@ impl WebConfig {
         if reader.problems.is_empty() {
             return Ok(config);
         }
+        // The parser counts a line behind the last for what is missing at the end.
+        let lines = text.matches(['\r', '\n']).count() + 1;
+        for problem in &mut reader.problems {
+            problem.line = problem.line.min(lines);
+        }
         Err(Errors { path: path.into(), problems: reader.problems })
     }
 

@@ -6,8 +6,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Extension;
 use axum::routing::{get, post};
-use http::{Error, Options, Peer, Server, User};
-use rustls::pki_types::{CertificateDer, ServerName};
+use http::{ClientCertificates, Error, Identity, Options, Peer, Server, User};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -109,7 +110,12 @@ fn router() -> Router {
         tokio::time::sleep(3600 * SECOND).await;
         "never"
     };
-    let who = |Extension(peer): Extension<Peer>, user: Option<Extension<User>>| async move {
+    let who = |Extension(peer): Extension<Peer>,
+               shown: Option<Extension<ClientCertificates>>,
+               user: Option<Extension<User>>| async move {
+        if let Some(Extension(ClientCertificates(shown))) = shown {
+            return format!("{} shown, {} bytes", shown.len(), shown[0].len());
+        }
         format!("{} {}", peer.0.ip(), user.map_or("nobody".into(), |u| u.0.0))
     };
     Router::new()
@@ -372,14 +378,31 @@ fn ask_tls(
     protocols: &[&str],
     headers: &str,
 ) -> std::io::Result<(String, Option<String>)> {
+    ask_tls_as(address, trusted, None, protocols, headers)
+}
+
+/// The same, showing a certificate where the server asks for one.
+fn ask_tls_as(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+    client: Option<&Certificate>,
+    protocols: &[&str],
+    headers: &str,
+) -> std::io::Result<(String, Option<String>)> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let key = PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![client.der.clone()], key).unwrap()
+        }
+    };
     config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -473,4 +496,49 @@ fn tls_users_and_a_certificate_that_changes() {
     assert!(
         refused("basic_auth_users:\n  ann: secret\n").contains("web.yml:2:8: the password of user")
     );
+}
+
+#[test]
+fn an_identity_that_changes_and_certificates_that_clients_show() {
+    let identity = Identity::default();
+    let options =
+        Options { listen: "0.0.0.0:0".into(), identity: Some(identity.clone()), ..quick() };
+    let server = start(options);
+    let address = SocketAddr::from(([127, 0, 0, 1], server.address.port()));
+    let (first, second) = (certificate(&["localhost"]), certificate(&["localhost"]));
+    let client = certificate(&["client"]);
+    assert!(ask_tls(address, &first.der, &[], "").is_err(), "there is nothing to present yet");
+    assert!(!identity.is_ready());
+
+    identity.present(first.pem.as_bytes(), first.key.as_bytes()).unwrap();
+    let elsewhere = "Origin: https://elsewhere.example\r\nSec-Fetch-Site: cross-site\r\n";
+    for protocols in [&["http/1.1"][..], &[]] {
+        let (answer, _) = ask_tls(address, &first.der, protocols, elsewhere).unwrap();
+        assert!(answer.ends_with("127.0.0.1 nobody"), "{answer}");
+        let (answer, _) = ask_tls_as(address, &first.der, Some(&client), protocols, "").unwrap();
+        let shown = format!("1 shown, {} bytes", client.der.len());
+        assert!(answer.ends_with(&shown), "{answer}");
+    }
+    let agreed = ask_tls_as(address, &first.der, Some(&client), &["h2"], "").unwrap().1;
+    assert_eq!(agreed.as_deref(), Some("h2"));
+
+    // A client that shows a certificate without its key is no client.
+    let thief =
+        Certificate { key: second.key.clone(), pem: String::new(), der: client.der.clone() };
+    let stolen = std::panic::catch_unwind(|| {
+        ask_tls_as(address, &first.der, Some(&thief), &[], "").map(|(answer, _)| answer)
+    });
+    assert!(!matches!(stolen, Ok(Ok(answer)) if answer.contains("shown")));
+
+    // What does not belong together changes nothing; what does holds from the next handshake on.
+    let error = identity.present(second.pem.as_bytes(), first.key.as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("cannot present the certificate"), "{error}");
+    assert!(ask_tls(address, &first.der, &[], "").is_ok());
+    identity.present(second.pem.as_bytes(), second.key.as_bytes()).unwrap();
+    assert!(ask_tls(address, &first.der, &[], "").is_err());
+    assert!(ask_tls(address, &second.der, &[], "").is_ok());
+    // Asking for others' certificates, a client that has none of theirs goes without.
+    identity.ask_for(&[first.der.clone(), first.der.clone(), second.der.clone()]).unwrap();
+    assert!(identity.ask_for(&[CertificateDer::from(vec![1, 2, 3])]).is_err());
+    assert!(ask_tls(address, &second.der, &[], "").is_ok());
 }
