@@ -6,14 +6,28 @@
 //! aggregator of Kubernetes 1.36 use them.
 
 mod access;
+mod discovery;
+mod frame;
 mod group;
+pub mod health;
+mod metadata;
+mod negotiate;
 mod object;
+mod openapi;
 pub mod protobuf;
+pub mod quantity;
 mod request;
+mod resource_metrics;
 mod status;
+#[cfg(test)]
+mod tests;
+mod yaml;
 
 pub use access::{Access, Attributes, Caller, Deciding};
+pub use frame::Frame;
 pub use group::{Answer, Answering, Group, Resource};
-pub use object::{Column, Object, Table};
+pub use metadata::{Metadata, duration, timestamp};
+pub use object::{Column, Include, Object, Row, Table, partial_metadata};
 pub use request::{Request, attributes};
+pub use resource_metrics::ResourceMetrics;
 pub use status::{Details, Status};
