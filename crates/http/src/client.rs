@@ -10,7 +10,7 @@ mod exchange;
 mod tls;
 
 pub use error::{CertificateProblem, Error};
-pub use tls::{Tls, TlsOptions, Trust};
+pub use tls::{Believe, Material, Tls, TlsOptions, Trust};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use exchange::{Connection, Failed};

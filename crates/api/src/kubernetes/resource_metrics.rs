@@ -179,7 +179,7 @@ impl Measured for Node {
     const SYNCED: fn(&ResourceMetrics) -> bool = |api| api.nodes.synced();
     type Of<'a> = Usage;
 
-    fn measure<'a>(node: &Node, view: &'a View<'_>) -> Option<Usage> {
+    fn measure(node: &Node, view: &View<'_>) -> Option<Usage> {
         view.node(&node.name)
     }
 

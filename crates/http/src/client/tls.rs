@@ -42,12 +42,34 @@ pub struct TlsOptions {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
+/// Whose certificates are believed, where no file says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Believe {
+    /// As [`Trust::Verify`].
+    Verified,
+    /// As [`Trust::Pin`].
+    Pinned,
+    /// As [`Trust::Insecure`].
+    Anybody,
+}
+
+/// What TLS is made of, in PEM form.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Material {
+    /// Certificate authorities; may be empty for [`Believe::Pinned`] and [`Believe::Anybody`].
+    pub authorities: Vec<u8>,
+    /// Our own certificate chain and key; empty for none.
+    pub identity: (Vec<u8>, Vec<u8>),
+}
+
 /// TLS as configured; shared by all sessions.
 pub struct Tls {
-    options: TlsOptions,
+    /// Where the material comes from.
+    options: Option<TlsOptions>,
+    believe: Believe,
     current: ArcSwap<Current>,
-    /// What the files held when they were read last.
-    seen: Mutex<Files>,
+    /// What it was made of last.
+    seen: Mutex<Material>,
 }
 
 /// Tells one state of a [`Tls`] from another: connections made under an older one are not used again.
@@ -63,13 +85,6 @@ struct Current {
     provider: Arc<CryptoProvider>,
 }
 
-#[derive(Default, PartialEq, Eq)]
-struct Files {
-    authorities: Vec<u8>,
-    chain: Vec<u8>,
-    key: Vec<u8>,
-}
-
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("options", &self.options).finish_non_exhaustive()
@@ -79,21 +94,39 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     /// Reads the files.
     pub fn open(options: TlsOptions) -> Result<Tls, Error> {
-        let seen = Files::read(&options)?;
-        let current = ArcSwap::from_pointee(build(&options, &seen)?);
-        Ok(Tls { options, current, seen: Mutex::new(seen) })
+        let material = read(&options)?;
+        let believe = match options.trust {
+            Trust::Verify(_) => Believe::Verified,
+            Trust::Pin(_) => Believe::Pinned,
+            Trust::Insecure => Believe::Anybody,
+        };
+        Ok(Tls { options: Some(options), ..Tls::given(believe, material)? })
+    }
+
+    /// Without files: `material` comes from elsewhere, and [`Tls::give`] brings newer.
+    pub fn given(believe: Believe, material: Material) -> Result<Tls, Error> {
+        let current = ArcSwap::from_pointee(build(believe, &material, None)?);
+        Ok(Tls { options: None, believe, current, seen: Mutex::new(material) })
     }
 
     /// Reads the files again, and takes them over if they changed; says whether they did. On an error
     /// everything stays as it was.
     pub fn reload(&self) -> Result<bool, Error> {
-        let files = Files::read(&self.options)?;
+        match &self.options {
+            Some(options) => self.give(read(options)?),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes other material over; says whether it is another. On an error everything stays as it was.
+    pub fn give(&self, material: Material) -> Result<bool, Error> {
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *seen == files {
+        if *seen == material {
             return Ok(false);
         }
-        self.current.store(Arc::new(build(&self.options, &files)?));
-        *seen = files;
+        let current = build(self.believe, &material, self.options.as_ref())?;
+        self.current.store(Arc::new(current));
+        *seen = material;
         Ok(true)
     }
 
@@ -113,10 +146,10 @@ impl Tls {
         let handshake = |what: String| Error::Handshake { host: host.into(), port, what };
         let name = server_name(host).map_err(handshake)?;
         let also = request.also_named.and_then(|n| server_name(n).ok());
-        let trust = match &self.options.trust {
-            Trust::Verify(_) => Believed::Verified,
-            Trust::Pin(_) => Believed::Pinned(*pin),
-            Trust::Insecure => Believed::Anybody,
+        let trust = match self.believe {
+            Believe::Verified => Believed::Verified,
+            Believe::Pinned => Believed::Pinned(*pin),
+            Believe::Anybody => Believed::Anybody,
         };
         let verifier = Arc::new(Verifier {
             authorities: current.verifier.clone(),
@@ -151,32 +184,51 @@ fn server_name(name: &str) -> Result<ServerName<'static>, String> {
     name.map_err(|_| "the name of the server is neither a DNS name nor an IP address".into())
 }
 
-impl Files {
-    fn read(options: &TlsOptions) -> Result<Files, Error> {
-        let read = |path: &PathBuf| std::fs::read(path).map_err(|e| wrong(path, e));
-        let mut files = Files::default();
-        if let Trust::Verify(path) | Trust::Pin(Some(path)) = &options.trust {
-            files.authorities = read(path)?;
-        }
-        if let Some((chain, key)) = &options.identity {
-            files.chain = read(chain)?;
-            files.key = read(key)?;
-        }
-        Ok(files)
+fn read(options: &TlsOptions) -> Result<Material, Error> {
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|e| wrong(path, e));
+    let mut material = Material::default();
+    if let Trust::Verify(path) | Trust::Pin(Some(path)) = &options.trust {
+        material.authorities = read(path)?;
     }
+    if let Some((chain, key)) = &options.identity {
+        material.identity = (read(chain)?, read(key)?);
+    }
+    Ok(material)
 }
 
 fn wrong(path: &Path, what: impl std::fmt::Display) -> Error {
     Error::File { path: path.into(), what: what.to_string() }
 }
 
-fn build(options: &TlsOptions, files: &Files) -> Result<Current, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = match &options.trust {
-        Trust::Verify(path) | Trust::Pin(Some(path)) => {
-            Some(authorities(path, &files.authorities, &provider)?)
+/// The names of the files, or what stands for them in messages.
+fn places(options: Option<&TlsOptions>) -> [PathBuf; 3] {
+    let mut places =
+        ["certificate authorities", "client certificate", "client key"].map(PathBuf::from);
+    if let Some(options) = options {
+        if let Trust::Verify(path) | Trust::Pin(Some(path)) = &options.trust {
+            places[0].clone_from(path);
         }
-        Trust::Pin(None) | Trust::Insecure => None,
+        if let Some((chain, key)) = &options.identity {
+            places[1].clone_from(chain);
+            places[2].clone_from(key);
+        }
+    }
+    places
+}
+
+fn build(
+    believe: Believe,
+    material: &Material,
+    options: Option<&TlsOptions>,
+) -> Result<Current, Error> {
+    let [authorities_place, chain_place, key_place] = places(options);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = match believe {
+        Believe::Pinned if material.authorities.is_empty() => None,
+        Believe::Verified | Believe::Pinned => {
+            Some(authorities(&authorities_place, &material.authorities, &provider)?)
+        }
+        Believe::Anybody => None,
     };
     // Takes the place of the one that each connection brings.
     let nobody = Arc::new(Verifier {
@@ -191,16 +243,15 @@ fn build(options: &TlsOptions, files: &Files) -> Result<Current, Error> {
         .map_err(|e| wrong(Path::new("TLS"), e))?
         .dangerous()
         .with_custom_certificate_verifier(nobody);
-    let mut config = match &options.identity {
-        None => builder.with_no_client_auth(),
-        Some((chain_path, key_path)) => {
-            let chain = crate::tls::certificates(&files.chain).map_err(|e| wrong(chain_path, e))?;
-            let key = PrivateKeyDer::from_pem_slice(&files.key);
-            let key =
-                key.map_err(|e| wrong(key_path, format!("no private key in PEM form: {e}")))?;
-            let made = builder.with_client_auth_cert(chain, key);
-            made.map_err(|e| wrong(key_path, format!("certificate and key do not fit: {e}")))?
-        }
+    let (chain, key) = &material.identity;
+    let mut config = if chain.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let chain = crate::tls::certificates(chain).map_err(|e| wrong(&chain_place, e))?;
+        let key = PrivateKeyDer::from_pem_slice(key);
+        let key = key.map_err(|e| wrong(&key_place, format!("no private key in PEM form: {e}")))?;
+        let made = builder.with_client_auth_cert(chain, key);
+        made.map_err(|e| wrong(&key_place, format!("certificate and key do not fit: {e}")))?
     };
     // Connections are kept; tickets would only take memory.
     config.resumption = rustls::client::Resumption::disabled();
