@@ -12,9 +12,9 @@ mod tls;
 pub use error::{CertificateProblem, Error};
 pub use tls::{Believe, Material, Tls, TlsOptions, Trust};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+pub use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use exchange::{Connection, Failed};
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What a server may take of us.
@@ -109,7 +109,7 @@ impl Session {
         request: Request<'_>,
         body: &mut Vec<u8>,
     ) -> Result<Answer, Error> {
-        let doing = Cell::new("connecting");
+        let doing = Doing::default();
         let exchange = self.exchange(limits, request, body, &doing);
         match tokio::time::timeout(limits.timeout, exchange).await {
             Ok(outcome) => outcome,
@@ -127,13 +127,13 @@ impl Session {
         limits: &Limits,
         request: Request<'_>,
         body: &mut Vec<u8>,
-        doing: &Cell<&'static str>,
+        doing: &Doing,
     ) -> Result<Answer, Error> {
         let failed = |failed: Failed| failed.error(&request, limits);
         // Taken out, so that a request that is dropped half way leaves no half-used connection.
         let kept = self.connection.take().filter(|c| c.suits(&request));
         if let Some(connection) = kept {
-            doing.set("waiting for the answer");
+            doing.set(Doing::WAITING);
             match connection.exchange(limits, &request, body, doing).await {
                 Ok((answer, kept)) => {
                     self.connection = kept;
@@ -143,7 +143,7 @@ impl Session {
                 Err(failure) => return Err(failed(failure)),
             }
         }
-        doing.set("connecting");
+        doing.set(Doing::CONNECTING);
         let connect = Connection::open(&request, &mut self.pin, doing);
         let connection = match tokio::time::timeout(limits.connect_timeout, connect).await {
             Ok(opened) => opened?,
@@ -156,10 +156,30 @@ impl Session {
                 });
             }
         };
-        doing.set("waiting for the answer");
+        doing.set(Doing::WAITING);
         let done = connection.exchange(limits, &request, body, doing).await;
         let (answer, kept) = done.map_err(failed)?;
         self.connection = kept;
         Ok(answer)
+    }
+}
+
+/// What a request is at, for the message about one that took too long.
+#[derive(Default)]
+struct Doing(AtomicUsize);
+
+impl Doing {
+    const CONNECTING: usize = 0;
+    const HANDSHAKE: usize = 1;
+    const WAITING: usize = 2;
+    const READING: usize = 3;
+
+    fn set(&self, step: usize) {
+        self.0.store(step, Relaxed);
+    }
+
+    fn get(&self) -> &'static str {
+        let steps = ["connecting", "TLS handshake", "waiting for the answer", "reading the answer"];
+        steps.get(self.0.load(Relaxed)).copied().unwrap_or_default()
     }
 }

@@ -4,9 +4,18 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file of points is not one, or was damaged.
-    #[error("the points of the last run cannot be used: {what}")]
+    #[error("what the last run kept cannot be used: {what}")]
     Damaged {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// There is nothing with which to ask kubelets.
+    #[error("cannot ask kubelets: {0}")]
+    Credentials(String),
+    /// Certificates with which to ask kubelets.
+    #[error("cannot ask kubelets: {0}")]
+    Tls(#[from] http::client::Error),
+    /// A file in the data folder.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
 }

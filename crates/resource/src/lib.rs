@@ -13,7 +13,10 @@ mod error;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod keep;
 mod parse;
+pub mod reader;
+pub mod series;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,5 +24,6 @@ mod usage;
 
 pub use error::Error;
 pub use parse::{ContainerSample, NO_TIME, ParseError, Reading, Sample, parse};
+pub use reader::Reader;
 pub use store::{Counts, Options, PodPoints, PodView, Store, View};
 pub use usage::{Mode, Usage};

@@ -363,6 +363,6 @@ fn what_is_too_old_is_not_loaded() {
     let error = again.load(b"something else", 0).expect_err("refuses").to_string();
     assert_eq!(
         error,
-        "the points of the last run cannot be used: it is not a file of points, version 1"
+        "what the last run kept cannot be used: it is not a file of points, version 1"
     );
 }

@@ -1,12 +1,11 @@
 //! One connection, and one request and answer on it.
 
 use super::tls::Identity;
-use super::{Answer, Error, Limits, Request};
+use super::{Answer, Doing, Error, Limits, Request};
 use axum::http::{self as types, HeaderValue, Version, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Bytes};
 use hyper_util::rt::TokioIo;
-use std::cell::Cell;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -75,7 +74,7 @@ impl Connection {
     pub(super) async fn open(
         request: &Request<'_>,
         pin: &mut Option<[u8; 32]>,
-        doing: &Cell<&'static str>,
+        doing: &Doing,
     ) -> Result<Connection, Error> {
         let (host, port) = (request.host, request.port);
         let refused = |source| Error::Connect { host: host.into(), port, source };
@@ -93,7 +92,7 @@ impl Connection {
         let stream = match request.tls {
             None => Stream::Plain(plain),
             Some(tls) => {
-                doing.set("TLS handshake");
+                doing.set(Doing::HANDSHAKE);
                 Stream::Tls(Box::new(tls.connect(plain, request, pin).await?))
             }
         };
@@ -107,7 +106,7 @@ impl Connection {
         limits: &Limits,
         request: &Request<'_>,
         body: &mut Vec<u8>,
-        doing: &Cell<&'static str>,
+        doing: &Doing,
     ) -> Result<(Answer, Option<Connection>), Failed> {
         let Connection { stream, host, port, tls } = self;
         let message = message(request).map_err(Failed::Request)?;
@@ -118,7 +117,7 @@ impl Connection {
             .map_err(Failed::Hyper)?;
         let exchange = async move {
             let response = sender.send_request(message).await.map_err(Failed::Hyper)?;
-            doing.set("reading the answer");
+            doing.set(Doing::READING);
             read(response, limits.max_body_bytes, body).await
         };
         // The answer comes by way of the connection, so both go on side by side; the sender is gone
