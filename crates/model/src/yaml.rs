@@ -88,7 +88,9 @@ pub fn read<T: Default>(
         }
         Err(error) => {
             let place = error.marker();
-            reader.problem_at(place.line(), place.col() + 1, error.info());
+            // What is missing at the end of a text is told at a line behind it.
+            let lines = text.matches(['\r', '\n']).count() + 1;
+            reader.problem_at(place.line().min(lines), place.col() + 1, error.info());
         }
     }
     if reader.problems.is_empty() {

@@ -13,7 +13,7 @@ mod metric;
 mod query;
 mod read;
 mod rule;
-mod template;
+pub(crate) mod template;
 
 pub use api_resources::{ApiResource, ApiResources, GroupResource};
 pub use conditions::Unsupported;

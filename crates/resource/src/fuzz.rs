@@ -40,3 +40,47 @@ pub fn load_body(input: &[u8]) {
         }
     }
 }
+
+/// Any bytes as a rule file: an error names a place in the text.
+pub fn rules(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let lines = text.matches(['\r', '\n']).count() + 1;
+    match crate::adapter::Rules::parse(&text, "rules.yml") {
+        Ok(rules) => assert!(rules.len() <= text.len()),
+        Err(errors) => {
+            assert!(!errors.problems.is_empty() && errors.problems.iter().all(|p| p.line <= lines));
+        }
+    }
+}
+
+/// Any bytes as a template: an error names a place in it, and what it gives has an end.
+pub fn template(input: &[u8]) {
+    use crate::adapter::template::{Field, Fields, Template};
+    let text = String::from_utf8_lossy(input);
+    let map = [("namespace".to_owned(), "shop".to_owned())];
+    let fields = Fields::default()
+        .with("Series", Field::Text("series".into()))
+        .with("LabelValuesByName", Field::Map(map.into()))
+        .with("GroupBySlice", Field::List(vec!["pod".into(), "verb".into()]));
+    match Template::parse(&text).and_then(|t| t.run(&fields)) {
+        Ok(out) if !text.contains("<<") => assert_eq!(out, text),
+        Ok(out) => assert!(out.len() <= (128 << 10) + text.len()),
+        Err(error) => assert!(error.at <= text.chars().count() + 1, "{error}"),
+    }
+}
+
+/// Any bytes as a file of estimates, and as the content of one whose checksum holds.
+pub fn estimates(input: &[u8]) {
+    use crate::estimate::{Estimates, Options};
+    let estimates = Estimates::new(Options::default());
+    assert!(estimates.load(input).is_err() || estimates.len() < input.len());
+    let mut file = b"kubevigil estimates 1\n".to_vec();
+    file.extend_from_slice(input);
+    let sum = crc32c::crc32c(&file);
+    file.extend_from_slice(&sum.to_le_bytes());
+    if estimates.load(&file).is_ok() {
+        for found in estimates.list(None, 0) {
+            assert!(found.cpu.p95.is_finite() && found.memory.p99.is_finite(), "{found:?}");
+        }
+    }
+}

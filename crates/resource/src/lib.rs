@@ -10,6 +10,7 @@ mod block;
 pub mod custom;
 mod decide;
 mod error;
+pub mod estimate;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     parts: Vec<Part>,
+    /// As it was given: errors name places in it.
+    text: String,
 }
 
 /// What a template can name: `.Series`, `.LabelMatchers` and so on.
@@ -63,7 +65,7 @@ impl Template {
     /// Parses a template.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         let parts = parse::parse(text).map_err(|e| e.place(text))?;
-        Ok(Template { parts })
+        Ok(Template { parts, text: text.to_owned() })
     }
 
     /// The text that it gives; at most 64 KiB of it.
@@ -71,7 +73,7 @@ impl Template {
     /// Fails where Go's does: a field that there is not, an index beyond the end, a comparison of
     /// things that cannot be compared.
     pub fn run(&self, fields: &Fields) -> Result<String, TemplateError> {
-        evaluate::run(&self.parts, fields).map_err(|e| TemplateError { at: e.at + 1, what: e.what })
+        evaluate::run(&self.parts, fields).map_err(|e| e.place(&self.text))
     }
 }
 

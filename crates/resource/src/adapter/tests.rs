@@ -2,6 +2,7 @@ use super::*;
 use cluster::Selector;
 use model::{Labels, Sample, Value};
 use promql::promqltest::MemoryStore;
+use proptest::prelude::*;
 use std::sync::Arc;
 
 /// prometheus-adapter's own sample configuration, shortened to one rule of each kind.
@@ -268,4 +269,103 @@ metrics:
         assert!(error.contains(expected), "{error}");
     }
     assert!(Rules::parse("", "rules.yml").expect("nothing is a file too").is_empty());
+}
+
+const RULE_PARTS: [&str; 28] = [
+    "rules:",
+    "externalRules:",
+    "metrics:",
+    "\n",
+    "  ",
+    "- ",
+    "seriesQuery: a",
+    "metricsQuery: b",
+    "resources:",
+    "template: <<.Resource>>",
+    "overrides:",
+    "pod: {resource: pod}",
+    "name:",
+    "matches: (a)",
+    "as: $1",
+    "seriesFilters:",
+    "is: a",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "'",
+    "\"",
+    "&a ",
+    "*a",
+    "query: a",
+    "external: true",
+];
+const TEMPLATE_PARTS: [&str; 40] = [
+    "<<",
+    ">>",
+    "<<- ",
+    " ->>",
+    ".Series",
+    ".GroupBySlice",
+    ".LabelValuesByName",
+    ".namespace",
+    "if ",
+    "else",
+    "end",
+    "range ",
+    "with ",
+    "break",
+    "continue",
+    "$x",
+    " := ",
+    " = ",
+    ", ",
+    "$",
+    "(",
+    ")",
+    "|",
+    " ",
+    "index ",
+    "printf ",
+    "print ",
+    "len ",
+    "eq ",
+    "and ",
+    "not ",
+    "slice ",
+    "\"%9d\"",
+    "\"a\"",
+    "`b`",
+    "0",
+    "-1",
+    "1.5",
+    "/*",
+    "*/",
+];
+
+proptest! {
+    #[test]
+    fn no_bytes_break_them(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        crate::fuzz::rules(&bytes);
+        crate::fuzz::template(&bytes);
+    }
+
+    #[test]
+    fn no_almost_right_text_breaks_them(
+        yaml in prop::collection::vec(prop::sample::select(RULE_PARTS.to_vec()), 0..30),
+        template in prop::collection::vec(prop::sample::select(TEMPLATE_PARTS.to_vec()), 0..24),
+    ) {
+        crate::fuzz::rules(yaml.concat().as_bytes());
+        crate::fuzz::template(template.concat().as_bytes());
+    }
+
+    /// What stands in an action of its own is more often a whole one.
+    #[test]
+    fn no_almost_right_actions_break_them(
+        actions in prop::collection::vec(prop::collection::vec(prop::sample::select(TEMPLATE_PARTS[4..].to_vec()), 1..5), 0..8),
+    ) {
+        let text: String = actions.iter().map(|a| format!("x<<{}>>", a.concat())).collect();
+        crate::fuzz::template(text.as_bytes());
+    }
 }

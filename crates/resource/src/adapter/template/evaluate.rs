@@ -194,7 +194,12 @@ impl<'a> Run<'a> {
             arguments.push(self.operand(operand, dot)?);
         }
         arguments.extend(piped);
-        call(name, &arguments).map_err(|what| At::new(command.at, what))
+        match call(name, &arguments).map_err(|what| At::new(command.at, what))? {
+            Value::Text(text) if text.len() > OUTPUT => {
+                Err(At::new(command.at, format!("{name} gives a text of {} bytes", text.len())))
+            }
+            value => Ok(value),
+        }
     }
 
     fn operand(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<Value<'a>, At> {
