@@ -175,6 +175,17 @@ impl Batch<'_> {
         writer.rows.push(Row { entry, timed, time_ms, start_ms, bits, histogram });
     }
 
+    /// The time of the round, milliseconds since the Unix epoch.
+    pub fn time_ms(&self) -> i64 {
+        self.time_ms
+    }
+
+    /// How many of the samples so far are of series that the last round did not have (one that came
+    /// at a wholly different place may be counted, too).
+    pub fn added(&self) -> usize {
+        self.group.writer.pending.len()
+    }
+
     /// Makes the round visible. Series of the last round that are absent from this one become
     /// stale, except those whose samples carried times of their own.
     ///
