@@ -126,9 +126,14 @@ impl<T: Object> Cache<T> {
     /// Waits until the generation is another than `seen`, and returns it.
     pub async fn changed_since(&self, seen: u64) -> u64 {
         let mut generation = self.0.generation.subscribe();
-        match generation.wait_for(|g| *g != seen).await {
-            Ok(generation) => *generation,
-            Err(_) => std::future::pending().await,
+        loop {
+            let now = *generation.borrow_and_update();
+            if now != seen {
+                return now;
+            }
+            if generation.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::Error;
 use arc_swap::ArcSwap;
+use k8s_openapi::ByteString;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::path::{Path, PathBuf};
@@ -228,27 +229,16 @@ fn from_kubeconfig(path: &Path) -> Result<Credentials, Error> {
     Ok(credentials)
 }
 
-/// Standard base64; line ends and padding are passed over.
+/// Standard base64, as Kubernetes' API writes bytes.
 pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.bytes().filter(|b| !b.is_ascii_whitespace() && *b != b'=') {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count) as u8);
-        }
-    }
-    Some(out)
+    let text = serde_json::Value::String(text.split_ascii_whitespace().collect());
+    serde_json::from_value::<ByteString>(text).ok().map(|b| b.0)
+}
+
+/// Standard base64.
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
+    let text = serde_json::to_value(ByteString(bytes.to_owned())).unwrap_or_default();
+    text.as_str().unwrap_or_default().to_owned()
 }
 
 /// An error with what caused it, in one line.

@@ -16,6 +16,9 @@ pub struct Labels(Option<Arc<[Pair]>>);
 type Pair = (Box<str>, Box<str>);
 
 impl Labels {
+    /// No labels.
+    pub const NONE: Labels = Labels(None);
+
     /// From pairs in any order; of a key that comes twice the last value stays.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
         Labels::from_owned(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())

@@ -7,29 +7,48 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
+mod api_service;
+mod authority;
 mod cache;
 mod connection;
+mod expiring;
 mod labels;
 mod node;
 mod pod;
 pub mod quantity;
+mod resources;
+mod review;
 mod selector;
+mod serving;
+mod trust;
+mod user;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use access::Authentication;
+pub use api_service::ApiService;
+pub use authority::Lifetimes;
 pub use cache::{Cache, Contact, NodeCache, Object, PodCache};
 pub use connection::Credentials;
 pub use labels::Labels;
 pub use node::{AddressType, Node, Resources};
 pub use pod::{Owner, Pod, Uid};
+pub use resources::{ResourceKind, Resources as KnownResources};
+pub use review::{Attributes, Decision};
 pub use selector::{FieldError, FieldSelector, Requirement, Selector, SelectorError, Test};
+pub use serving::Serving;
+pub use user::User;
 
+use arc_swap::ArcSwap;
 use connection::Connection;
+use review::Reviews;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::task::JoinSet;
+use trust::{ConfigMap, Trust};
 use watch::{Kept, Source};
 
 /// What went wrong with the API server.
@@ -82,6 +101,11 @@ struct Inner {
     tasks: Mutex<JoinSet<()>>,
     nodes: OnceLock<NodeCache>,
     pods: OnceLock<PodCache>,
+    resources: OnceLock<KnownResources>,
+    reviews: Reviews,
+    trust: OnceLock<Arc<ArcSwap<Trust>>>,
+    trust_cache: OnceLock<Cache<ConfigMap>>,
+    api_services: OnceLock<Vec<Cache<ApiService>>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -105,10 +129,15 @@ impl Cluster {
 
     fn over(connection: Arc<Connection>) -> Cluster {
         Cluster(Arc::new(Inner {
+            reviews: Reviews::new(connection.clone()),
             connection,
             tasks: Mutex::default(),
             nodes: OnceLock::new(),
             pods: OnceLock::new(),
+            resources: OnceLock::new(),
+            trust: OnceLock::new(),
+            trust_cache: OnceLock::new(),
+            api_services: OnceLock::new(),
         }))
     }
 
@@ -125,20 +154,33 @@ impl Cluster {
 
     /// The nodes that `selector` selects; the first call begins the watch, and its selector holds.
     pub fn nodes(&self, selector: &Selector) -> NodeCache {
-        let source =
-            || Source { path: "/api/v1/nodes", labels: selector.to_string(), ..Source::default() };
+        let source = || Source {
+            path: "/api/v1/nodes".into(),
+            labels: selector.to_string(),
+            ..Source::default()
+        };
         self.0.nodes.get_or_init(|| self.watch(source())).clone()
     }
 
     /// The running pods, by their metadata; the first call begins the watch.
     pub fn pods(&self) -> PodCache {
         let source = || Source {
-            path: "/api/v1/pods",
+            path: "/api/v1/pods".into(),
             fields: "status.phase=Running".into(),
             metadata_only: true,
             ..Source::default()
         };
         self.0.pods.get_or_init(|| self.watch(source())).clone()
+    }
+
+    /// Which kinds of objects there are; the first call begins to ask.
+    pub fn resources(&self) -> KnownResources {
+        let begin = || {
+            let resources = KnownResources::default();
+            self.spawn(resources.clone().follow(self.0.connection.clone()));
+            resources
+        };
+        self.0.resources.get_or_init(begin).clone()
     }
 
     /// What speaks for this program, read anew: the cluster's certificate authorities and the

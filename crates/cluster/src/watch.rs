@@ -13,6 +13,7 @@ use futures_util::io::{AsyncBufRead, AsyncBufReadExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub(crate) trait Kept: Object + Sized {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Source {
     /// For instance `/api/v1/nodes`.
-    pub(crate) path: &'static str,
+    pub(crate) path: Cow<'static, str>,
     pub(crate) labels: String,
     pub(crate) fields: String,
     /// Only the metadata is sent.
@@ -62,7 +63,17 @@ pub(crate) struct Meta {
     pub(crate) labels: Labels,
     pub(crate) annotations: Labels,
     pub(crate) owner_references: Vec<OwnerReference>,
+    pub(crate) managed_fields: Vec<Managed>,
     creation_timestamp: Option<String>,
+}
+
+/// Who wrote some of an object's fields.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Managed {
+    pub(crate) manager: String,
+    pub(crate) subresource: String,
+    pub(crate) time: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -116,7 +127,7 @@ pub(crate) async fn run<T: Kept>(
                 back_off.reset();
             }
             Err(Broken { error, resume }) => {
-                let what = watcher.source.path;
+                let what = &watcher.source.path;
                 let why = explain(&error);
                 if watcher.cache.contact().error.is_none() {
                     tracing::warn!("the watch of {what} broke: {why}; the last state stays");
@@ -177,8 +188,8 @@ impl<T: Kept> Watcher<T> {
             let client = self.connection.client();
             let page = tokio::time::timeout(PAGE_TIMEOUT, client.request::<Page>(request));
             let page = match page.await {
-                Ok(page) => page.map_err(|e| broken(Error::api(self.source.path, e)))?,
-                Err(_) => return Err(broken(Error::Silent(self.source.path.to_owned()))),
+                Ok(page) => page.map_err(|e| broken(Error::api(&self.source.path, e)))?,
+                Err(_) => return Err(broken(Error::Silent(self.source.path.to_string()))),
             };
             let items = page.items.unwrap_or_default();
             let mut kept = Vec::with_capacity(items.len());
@@ -213,17 +224,17 @@ impl<T: Kept> Watcher<T> {
             escape(&version)
         );
         let request = self.request(&query);
-        let path = self.source.path;
+        let path = self.source.path.clone();
         let client = self.connection.client();
         let stream = match tokio::time::timeout(PAGE_TIMEOUT, client.request_stream(request)).await
         {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) if is_gone(&error) => return Ok(None),
             Ok(Err(error)) => {
-                return Err(Broken { error: Error::api(path, error), resume: Some(version) });
+                return Err(Broken { error: Error::api(&path, error), resume: Some(version) });
             }
             Err(_) => {
-                let error = Error::Silent(path.to_owned());
+                let error = Error::Silent(path.to_string());
                 return Err(Broken { error, resume: Some(version) });
             }
         };
@@ -237,7 +248,7 @@ impl<T: Kept> Watcher<T> {
                 Ok(Ok(false)) => return Ok(Some(version)),
                 Ok(Err(error)) => {
                     let error =
-                        Error::Api { what: path.to_owned(), why: error.to_string(), code: 0 };
+                        Error::Api { what: path.to_string(), why: error.to_string(), code: 0 };
                     return Err(Broken { error, resume: Some(version) });
                 }
                 // Asking again is cheap, and shows whether the server is still there.
@@ -256,7 +267,7 @@ impl<T: Kept> Watcher<T> {
     fn event(&mut self, line: &[u8]) -> Result<String, Option<Error>> {
         let wrong = |e: serde_json::Error| {
             let why = format!("not an event of a watch: {e}");
-            Some(Error::Api { what: self.source.path.to_owned(), why, code: 0 })
+            Some(Error::Api { what: self.source.path.to_string(), why, code: 0 })
         };
         let event: Event<'_> = serde_json::from_slice(line).map_err(wrong)?;
         if event.r#type == "ERROR" {
@@ -265,7 +276,7 @@ impl<T: Kept> Watcher<T> {
                 return Err(None);
             }
             let Refusal { message: why, code } = status;
-            return Err(Some(Error::Api { what: self.source.path.to_owned(), why, code }));
+            return Err(Some(Error::Api { what: self.source.path.to_string(), why, code }));
         }
         let OnlyMeta { metadata } = serde_json::from_str(event.object.get()).map_err(wrong)?;
         match event.r#type {

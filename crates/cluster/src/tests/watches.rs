@@ -38,7 +38,7 @@ fn run<T: Kept>(
     let (connection, log) = server(script);
     let cache = Cache::default();
     let source = Source {
-        path: PODS,
+        path: PODS.into(),
         fields: "status.phase=Running".into(),
         metadata_only: true,
         ..Source::default()
