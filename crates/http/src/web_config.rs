@@ -149,7 +149,9 @@ impl WebConfig {
             Err(error) => {
                 let place = error.marker();
                 let what = error.info().to_string();
-                reader.problems.push(Problem { line: place.line(), column: place.col() + 1, what });
+                // The scanner may be a line past the end when it gives up.
+                let line = place.line().min(text.matches(['\r', '\n']).count() + 1);
+                reader.problems.push(Problem { line, column: place.col() + 1, what });
             }
         }
         if reader.problems.is_empty() {

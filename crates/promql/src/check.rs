@@ -1,8 +1,6 @@
 //! Checks types and what the grammar alone cannot say, with Prometheus 3's messages.
 
-use crate::ast::{
-    Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, Span, ValueType,
-};
+use crate::ast::{Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, Span, ValueType};
 use crate::lexer::is_space;
 use crate::parser::Parser;
 use model::labels::{METRIC_NAME, Quoted};
@@ -133,13 +131,6 @@ fn binary(e: &mut Binary, span: Span, parser: &mut Parser<'_>) {
     if (scalars.0 || scalars.1) && op.is_set() {
         parser
             .error(span, format!("set operator {quoted} not allowed in binary scalar expression"));
-    }
-    if vectors || op.is_set() {
-        return;
-    }
-    // Trimming cuts histograms, which no scalar is.
-    if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) && scalars == (true, true) {
-        parser.error(op_span, format!("operator {quoted} not allowed for Scalar operations"));
     }
 }
 

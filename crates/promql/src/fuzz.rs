@@ -1,6 +1,7 @@
 //! Fuzz bodies: each takes any bytes and panics only where something is wrong. Property tests drive
 //! them on stable; a fuzzer can as well.
 
+use crate::ast::Expr;
 use crate::promqltest::MemoryStore;
 use crate::{Engine, EngineOptions, QueryOptions, QueryValue};
 use model::histogram::{CUSTOM_BOUNDS_SCHEMA, ResetHint, Span};
@@ -27,6 +28,10 @@ pub fn parse_generated(data: &[u8]) {
 
 fn round_trip(expr: &crate::Expr) {
     let printed = expr.to_string();
+    // Prometheus prints Inf with its sign, which binds less than ^ when it is read again.
+    if printed.contains("Inf ^") {
+        return;
+    }
     let again = match crate::parse(&printed) {
         Ok(again) => again,
         Err(error) => panic!("{printed} does not parse: {error}"),
@@ -48,6 +53,9 @@ pub fn script(data: &[u8]) {
 /// what an instant query gives at that time.
 pub fn evaluate(data: &[u8]) {
     let query = generate(data);
+    if crate::parse(&query).is_ok_and(|expr| has_moving_parameter(&expr)) {
+        return;
+    }
     let store = store();
     for delayed_name_removal in [false, true] {
         let engine = Engine::new(EngineOptions {
@@ -64,7 +72,9 @@ pub fn evaluate(data: &[u8]) {
             let instant = engine.instant(&store, &query, time, &options);
             failed |= instant.is_err();
             let (Ok(range), Ok(instant)) = (&range, instant) else { continue };
-            if ["start()", "end()", "range()", "step()"].iter().any(|f| query.contains(f)) {
+            // They differ by their meaning; sums in another order differ in their last digit.
+            let differ = ["start()", "end()", "range()", "step()", "sort"];
+            if differ.iter().any(|f| query.contains(f)) {
                 continue;
             }
             let QueryValue::Matrix(matrix) = &range.value else {
@@ -95,10 +105,20 @@ pub fn evaluate(data: &[u8]) {
         // What fails at no time fails in no range.
         if let Err(error) = range {
             let text = error.to_string();
-            let only_range = text.contains("range query") || text.contains("too many samples");
+            // Series that are alike may be there at different times.
+            let by_its_length = ["range query", "too many samples", "same labelset"];
+            let only_range = by_its_length.iter().any(|t| text.contains(t));
             assert!(failed || only_range, "{query}: only the range query fails: {error}");
         }
     }
+}
+
+/// Whether an aggregation has a parameter that may be another at each step: where its operand is the
+/// same at all steps, a range query takes the first step's parameter for all, as Prometheus does.
+fn has_moving_parameter(expr: &Expr) -> bool {
+    let moving = |p: &Expr| !matches!(p.unwrap_parens(), Expr::Number(_) | Expr::String(_));
+    let here = matches!(expr, Expr::Aggregate(a) if a.param.as_deref().is_some_and(moving));
+    here || expr.children().into_iter().any(has_moving_parameter)
 }
 
 fn store() -> MemoryStore {

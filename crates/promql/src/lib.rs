@@ -19,6 +19,7 @@ pub mod function;
 pub mod fuzz;
 mod lexer;
 pub mod literal;
+mod modifier_parser;
 mod parser;
 mod print;
 pub mod promqltest;

@@ -84,7 +84,8 @@ pub fn format_float_short(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..21).contains(&exponent) {
+    // Where the precision is the shortest that reads back, Go decides as if it were 6.
+    if (-4..6).contains(&exponent) {
         return format_float(value);
     }
     let sign = if exponent < 0 { '-' } else { '+' };

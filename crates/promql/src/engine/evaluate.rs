@@ -11,10 +11,10 @@ use super::{
     Counted, aggregate, binary, functions, label_functions, merge_same_labels, same_labelset,
 };
 use crate::annotations::Annotations;
-use crate::ast::{Call, Expr, MatrixSelector, Span, Subquery, ValueType};
+use crate::ast::{BinaryOp, Call, Expr, MatrixSelector, Span, Subquery, ValueType};
 use crate::query::{EngineOptions, Interrupt, MatrixSeries, QueryError};
 use model::histogram::ResetHint;
-use model::labels::METRIC_NAME;
+use model::labels::{METRIC_NAME, Quoted};
 use model::{Columns, Labels, MatchOp, Matcher, Storage};
 use std::cell::{RefCell, RefMut};
 use std::collections::HashSet;
@@ -122,6 +122,12 @@ impl<'a> Evaluator<'a> {
             Expr::Binary(e) => {
                 let mut l = self.scalar(&e.lhs, grid)?;
                 let r = self.scalar(&e.rhs, grid)?;
+                if matches!(e.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+                    // Trimming cuts histograms, which no scalar is.
+                    let op = Quoted(e.op.as_str());
+                    let text = format!("operator {op} not allowed for Scalar operations");
+                    return Err(QueryError::Execution(text));
+                }
                 l.iter_mut().zip(r).for_each(|(l, r)| *l = binary::scalars(e.op, *l, r));
                 Ok(l)
             }
@@ -299,15 +305,25 @@ impl<'a> Evaluator<'a> {
 
     /// Streams a function of a range vector over the series of its selector or subquery.
     fn stream_range_call(&self, call: &Call, at: usize, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+        let arg = &call.args[at];
+        let name = call.func.name;
+        let before = self.held();
+        // What fails in the subquery is told before what fails in other arguments.
+        let source = match arg {
+            Expr::Subquery(s) => {
+                let (inner, all) = self.subquery(s, grid)?;
+                Source::Subquery(inner, all)
+            }
+            Expr::Matrix(m) => Source::Selector(m),
+            other => return Err(unexpected(other)),
+        };
         let mut scalars = Vec::new();
         for (_, arg) in call.args.iter().enumerate().filter(|(i, _)| *i != at) {
             scalars.push(self.scalar(arg, grid)?);
         }
-        let arg = &call.args[at];
-        let name = call.func.name;
         let range = match arg {
-            Expr::Matrix(m) => Range::of_selector(m),
             Expr::Subquery(s) => Range::of_subquery(s),
+            Expr::Matrix(m) => Range::of_selector(m),
             other => return Err(unexpected(other)),
         };
         check_extended(name, &range)?;
@@ -316,22 +332,26 @@ impl<'a> Evaluator<'a> {
         let arg_span = if range.subquery { Span::default() } else { arg.span() };
         let first = call.args.first().map_or(arg_span, Expr::span);
         let first_span = if at == 0 { arg_span } else { first };
-        let context = Context { call, arg_span, first_span, range, kernel, scalars: &scalars };
+        let context = Context { call, arg, arg_span, first_span, range, kernel, scalars: &scalars };
         if name == "absent_over_time" {
-            return self.absent_over_time(&context, arg, grid, sink);
+            self.absent_over_time(&context, source, grid, sink)?;
+            self.release(self.held().saturating_sub(before));
+            return Ok(());
         }
         let mut seen = self.names_may_collide(arg).then(HashSet::new);
-        self.each_range_series(arg, &context, grid, &mut |series| {
+        self.each_range_series(source, &context, grid, &mut |series| {
             if seen.as_mut().is_some_and(|seen| !seen.insert(series.labels.clone())) {
                 return Err(same_labelset());
             }
             sink(series)
-        })
+        })?;
+        self.release(self.held().saturating_sub(before));
+        Ok(())
     }
 
     fn each_range_series(
         &self,
-        arg: &Expr,
+        source: Source<'_>,
         context: &Context<'_>,
         grid: &Grid,
         sink: Sink<'_>,
@@ -356,8 +376,8 @@ impl<'a> Evaluator<'a> {
             }
             sink(&mut out)
         };
-        match arg {
-            Expr::Matrix(m) => {
+        match source {
+            Source::Selector(m) => {
                 let v = &m.selector;
                 let before = m.range_ms + if v.anchored || v.smoothed { self.lookback } else { 0 };
                 let after = if v.smoothed { self.lookback } else { 0 };
@@ -369,18 +389,14 @@ impl<'a> Evaluator<'a> {
                     run(labels, false, columns, sink)
                 })
             }
-            Expr::Subquery(s) => {
-                let before = self.held();
-                let (inner, all) = self.subquery(s, grid)?;
+            Source::Subquery(inner, all) => {
                 let mut columns = Columns::default();
                 for series in all {
                     fill_columns(&series.points, &inner, &mut columns);
                     run(&series.labels, series.drop_name, &mut columns, sink)?;
                 }
-                self.release(self.held().saturating_sub(before));
                 Ok(())
             }
-            other => Err(unexpected(other)),
         }
     }
 
@@ -442,8 +458,11 @@ impl<'a> Evaluator<'a> {
         let reference = Reference::of(&s.modifiers);
         let step = if s.step_ms > 0 { s.step_ms } else { self.options.subquery_step_ms.max(1) };
         let (first, last) = (reference.time(grid.start), reference.time(grid.end()));
-        // Times are multiples of the step, whatever the query's own times are.
-        let start = (first - s.range_ms).div_euclid(step) * step + step;
+        // Times are multiples of the step, whatever the query's own times are. As Go divides: before
+        // 1970 the next multiple is the one towards it.
+        let before = first - s.range_ms;
+        let multiple = before / step * step;
+        let start = if multiple <= before { multiple + step } else { multiple };
         let counting = Counting::Not;
         if last < start {
             return Ok((Grid { start, step, count: 0, single: false, counting }, Vec::new()));
@@ -497,13 +516,13 @@ impl<'a> Evaluator<'a> {
     fn absent_over_time(
         &self,
         context: &Context<'_>,
-        arg: &Expr,
+        source: Source<'_>,
         grid: &Grid,
         sink: Sink<'_>,
     ) -> Result<()> {
         let mut points = Points::absent(grid.count);
         (0..grid.count).for_each(|i| points.set_float(i, 1.0));
-        self.each_range_series(arg, context, grid, &mut |series| {
+        self.each_range_series(source, context, grid, &mut |series| {
             for (i, _) in series.points.kinds.iter().enumerate().filter(|k| *k.1 != Kind::None) {
                 points.clear(i);
             }
@@ -512,7 +531,7 @@ impl<'a> Evaluator<'a> {
         if points.is_absent() {
             return Ok(());
         }
-        let labels = functions::labels_of_absent(arg);
+        let labels = functions::labels_of_absent(context.arg);
         sink(&mut Series { labels, drop_name: true, points })
     }
 
@@ -544,9 +563,17 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// Where the series of a range vector come from.
+enum Source<'a> {
+    Selector(&'a MatrixSelector),
+    /// A subquery's answer at the times of its own grid.
+    Subquery(Grid, Vec<Series>),
+}
+
 /// What a call over a range vector needs to know.
 struct Context<'a> {
     call: &'a Call,
+    arg: &'a Expr,
     arg_span: Span,
     /// Where the first argument stands.
     first_span: Span,
