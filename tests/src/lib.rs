@@ -3,6 +3,7 @@
 
 pub mod bundle;
 pub mod cgroup;
+pub mod cluster;
 pub mod container;
 pub mod containerd;
 pub mod exposition;

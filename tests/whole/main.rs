@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // tests: what fails here fails the test
 
 mod agent;
+mod cluster;
 mod containers;
+mod deploy;
 mod parity_cadvisor;
 mod parity_node;
 mod prometheus_api;
