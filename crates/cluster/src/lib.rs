@@ -17,6 +17,7 @@ mod labels;
 mod node;
 mod pod;
 pub mod quantity;
+mod raw;
 mod resources;
 mod review;
 mod selector;

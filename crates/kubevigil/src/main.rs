@@ -13,6 +13,7 @@ mod options;
 mod ourselves;
 mod process;
 mod script;
+mod simulate;
 mod standalone;
 
 use options::Task;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         None => standalone::run(line.standalone).map(|()| ExitCode::SUCCESS),
         Some(Task::Standalone(options)) => standalone::run(*options).map(|()| ExitCode::SUCCESS),
         Some(Task::Promqltest { files }) => script::run(&files),
+        Some(Task::Simulate(what)) => simulate::run(what).map(|()| ExitCode::SUCCESS),
         Some(Task::Completions { shell }) => {
             let mut command = options::command();
             clap_complete::generate(shell, &mut command, "kubevigil", &mut std::io::stdout());

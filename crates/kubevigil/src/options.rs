@@ -1,5 +1,6 @@
 //! The command line. Whatever one upstream program alone calls an option, it is called here too.
 
+use crate::simulate::Simulate;
 use clap::builder::styling::Styles;
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, Parser, Subcommand, ValueEnum,
@@ -54,6 +55,9 @@ pub enum Task {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Serve what nodes serve, from a seed, for tests and figures
+    #[command(subcommand)]
+    Simulate(Simulate),
     /// Print the completions for a shell
     Completions {
         /// Which shell
