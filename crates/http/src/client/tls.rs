@@ -384,7 +384,8 @@ fn problem(error: &rustls::Error, leaf: &CertificateDer<'_>) -> CertificateProbl
         return CertificateProblem::Other(error.to_string());
     };
     match error {
-        CertificateError::UnknownIssuer => {
+        // A bad signature is what an authority gives that has the name of one of ours and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             let (issuer, subject) = parsed.as_ref().map_or_else(
                 |_| Default::default(),
                 |leaf| (common_name(leaf.issuer()), common_name(leaf.subject())),
