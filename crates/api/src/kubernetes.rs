@@ -6,11 +6,18 @@
 //! aggregator of Kubernetes 1.36 use them.
 
 mod access;
+mod custom;
 mod discovery;
+mod estimates;
+mod external;
+mod forward;
 mod frame;
 mod group;
 pub mod health;
 mod metadata;
+#[cfg(test)]
+mod metric_tests;
+mod metric_world;
 mod negotiate;
 mod object;
 mod openapi;
@@ -24,9 +31,14 @@ mod tests;
 mod yaml;
 
 pub use access::{Access, Attributes, Caller, Deciding};
+pub use custom::Custom;
+pub use estimates::EstimateGroup;
+pub use external::External;
+pub use forward::{Forward, ForwardOptions};
 pub use frame::Frame;
 pub use group::{Answer, Answering, Group, Resource};
 pub use metadata::{Metadata, duration, timestamp};
+pub use metric_world::{MetricWorld, Naming};
 pub use object::{Column, Include, Object, Row, Table, partial_metadata};
 pub use request::{Request, attributes};
 pub use resource_metrics::ResourceMetrics;

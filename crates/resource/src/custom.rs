@@ -170,6 +170,8 @@ pub enum Error {
 pub struct Metrics {
     options: Options,
     state: Mutex<State>,
+    /// What `state` had last, apart from it: `state` is held while the store is read.
+    newest: Mutex<Option<Arc<Known>>>,
     /// Results of queries that are evaluated as they stand.
     kept: Mutex<HashMap<String, Kept>>,
 }
@@ -201,7 +203,12 @@ impl Metrics {
     /// Metrics by rules.
     pub fn new(rules: Rules, options: Options) -> Metrics {
         let state = State { rules: Arc::new(rules), known: None };
-        Metrics { options, state: Mutex::new(state), kept: Mutex::default() }
+        Metrics {
+            options,
+            state: Mutex::new(state),
+            newest: Mutex::default(),
+            kept: Mutex::default(),
+        }
     }
 
     /// Other rules from now on.
@@ -214,6 +221,13 @@ impl Metrics {
     pub fn known(&self, view: &View<'_>) -> Result<Arc<Known>, Error> {
         let age = i64::try_from(self.options.relist.as_millis()).unwrap_or(i64::MAX);
         self.known_since(view, age)
+    }
+
+    /// The metrics that there were when they were looked for last; `None` before the first time.
+    ///
+    /// Takes no look at the store, so that discovery never waits for one.
+    pub fn listed(&self) -> Option<Arc<Known>> {
+        lock(&self.newest).clone()
     }
 
     /// The metrics of objects, for discovery.
@@ -239,6 +253,7 @@ impl Metrics {
         let listed = Known::list(rules, view.resources, view.storage, view.now_ms, age)?;
         let known = Arc::new(listed);
         state.known = Some((view.now_ms, known.clone()));
+        *lock(&self.newest) = Some(known.clone());
         Ok(known)
     }
 
