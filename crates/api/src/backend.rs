@@ -228,3 +228,26 @@ pub fn kind_name(kind: model::Kind) -> &'static str {
         model::Kind::Untyped => "unknown",
     }
 }
+
+impl Target {
+    /// As a scraper knows it.
+    pub fn of_scrape(status: &scrape::TargetStatus) -> Target {
+        let target = &status.target;
+        let print = |ms: u64| promql::duration::format_duration(ms.cast_signed());
+        let pairs = target.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
+        Target {
+            discovered_labels: target.discovered.clone(),
+            labels: pairs.collect(),
+            scrape_pool: target.job.name.clone(),
+            scrape_url: target.url(),
+            global_url: target.url(),
+            last_error: status.last_error.clone(),
+            last_scrape: crate::parameters::format_time(status.last_scrape_ms),
+            last_scrape_duration: status.last_duration,
+            health: status.health.as_str(),
+            scrape_interval: print(target.interval_ms),
+            scrape_timeout: print(target.timeout_ms),
+            families: status.families.to_vec(),
+        }
+    }
+}

@@ -152,6 +152,11 @@ impl<T: Object> Cache<T> {
         self.len() == 0
     }
 
+    /// The object of a name; the namespace is empty for what belongs to none.
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
+        self.find(namespace, name)
+    }
+
     fn find(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
         Some(self.read().namespaces.get(namespace)?.get(name)?.0.clone())
     }

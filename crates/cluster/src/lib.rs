@@ -20,6 +20,7 @@ pub mod quantity;
 mod raw;
 mod resources;
 mod review;
+mod scraped;
 mod selector;
 mod serving;
 mod trust;
@@ -39,6 +40,7 @@ pub use node::{AddressType, Node, Resources};
 pub use pod::{Owner, Pod, Uid};
 pub use resources::{ResourceKind, Resources as KnownResources};
 pub use review::{Attributes, Decision};
+pub use scraped::{EndpointSlice, PodAddress, Service};
 pub use selector::{FieldError, FieldSelector, Requirement, Selector, SelectorError, Test};
 pub use serving::Serving;
 pub use user::User;
@@ -103,6 +105,9 @@ struct Inner {
     nodes: OnceLock<NodeCache>,
     pods: OnceLock<PodCache>,
     resources: OnceLock<KnownResources>,
+    pod_addresses: OnceLock<Cache<PodAddress>>,
+    services: OnceLock<Cache<Service>>,
+    endpoint_slices: OnceLock<Cache<EndpointSlice>>,
     reviews: Reviews,
     trust: OnceLock<Arc<ArcSwap<Trust>>>,
     trust_cache: OnceLock<Cache<ConfigMap>>,
@@ -136,6 +141,9 @@ impl Cluster {
             nodes: OnceLock::new(),
             pods: OnceLock::new(),
             resources: OnceLock::new(),
+            pod_addresses: OnceLock::new(),
+            services: OnceLock::new(),
+            endpoint_slices: OnceLock::new(),
             trust: OnceLock::new(),
             trust_cache: OnceLock::new(),
             api_services: OnceLock::new(),
@@ -182,6 +190,43 @@ impl Cluster {
             resources
         };
         self.0.resources.get_or_init(begin).clone()
+    }
+
+    /// The running pods with their addresses, ports and images; the first call begins the watch.
+    pub fn pod_addresses(&self) -> Cache<PodAddress> {
+        let source = || Source {
+            path: "/api/v1/pods".into(),
+            fields: "status.phase=Running".into(),
+            ..Source::default()
+        };
+        self.0.pod_addresses.get_or_init(|| self.watch(source())).clone()
+    }
+
+    /// The services; the first call begins the watch.
+    pub fn services(&self) -> Cache<Service> {
+        let source =
+            || Source { path: "/api/v1/services".into(), metadata_only: true, ..Source::default() };
+        self.0.services.get_or_init(|| self.watch(source())).clone()
+    }
+
+    /// The addresses behind services; the first call begins the watch.
+    pub fn endpoint_slices(&self) -> Cache<EndpointSlice> {
+        let path = "/apis/discovery.k8s.io/v1/endpointslices".into();
+        let source = || Source { path, ..Source::default() };
+        self.0.endpoint_slices.get_or_init(|| self.watch(source())).clone()
+    }
+
+    /// The names of the objects of a kind that `selector` selects, asked of the API server.
+    ///
+    /// # Errors
+    /// Where it does not answer, or does not let us list them.
+    pub async fn names(
+        &self,
+        kind: &ResourceKind,
+        namespace: Option<&str>,
+        selector: &Selector,
+    ) -> Result<Vec<String>, Error> {
+        resources::names(&self.0.connection, kind, namespace, selector).await
     }
 
     /// What speaks for this program, read anew: the cluster's certificate authorities and the

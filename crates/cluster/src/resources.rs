@@ -5,7 +5,9 @@
 
 use crate::Error;
 use crate::connection::{Connection, explain};
-use axum::http::Request;
+use crate::selector::Selector;
+use crate::watch::{Meta, escape};
+use axum::http::{Request, header};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroupList, APIResourceList};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -139,9 +141,54 @@ async fn read_group(
 }
 
 async fn get<T: DeserializeOwned>(connection: &Connection, path: &str) -> Result<T, Error> {
+    get_as(connection, path, "application/json").await
+}
+
+async fn get_as<T: DeserializeOwned>(
+    connection: &Connection,
+    path: &str,
+    accept: &'static str,
+) -> Result<T, Error> {
     let mut request = Request::new(Vec::new());
+    request.headers_mut().insert(header::ACCEPT, header::HeaderValue::from_static(accept));
     *request.uri_mut() = path.parse().unwrap_or_default();
     let client = connection.client();
     let answer = tokio::time::timeout(TIMEOUT, client.request(request)).await;
     answer.map_err(|_| Error::Silent(path.to_owned()))?.map_err(|e| Error::api(path, e))
+}
+
+/// The names of objects, as [`crate::Cluster::names`] gives them.
+pub(crate) async fn names(
+    connection: &Connection,
+    kind: &ResourceKind,
+    namespace: Option<&str>,
+    selector: &Selector,
+) -> Result<Vec<String>, Error> {
+    let ResourceKind { group, version, plural, .. } = kind;
+    let mut path = match group.is_empty() {
+        true => format!("/api/{version}"),
+        false => format!("/apis/{group}/{version}"),
+    };
+    if let Some(namespace) = namespace {
+        path.push_str(&format!("/namespaces/{}", escape(namespace)));
+    }
+    let selected = escape(&selector.to_string());
+    path.push_str(&format!("/{plural}?labelSelector={selected}"));
+    let list: NamedList = get_as(
+        connection,
+        &path,
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+    )
+    .await?;
+    Ok(list.items.into_iter().map(|i| i.metadata.name).collect())
+}
+
+#[derive(serde::Deserialize)]
+struct NamedList {
+    items: Vec<Named>,
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    metadata: Meta,
 }

@@ -1,8 +1,9 @@
-//! What survives a restart: the points of every container and the certificates that were pinned.
+//! What survives a restart: the points of every container, the certificates that were pinned, and estimates.
 //!
-//! Two small files in the data folder, `points` (`docs/formats/points.md`) and `pins` (a line for each
+//! Files in the data folder: `points` (`docs/formats/points.md`), `estimates` (`docs/formats/estimates.md`) and `pins` (a line for each
 //! node: its UID, and the SHA-256 of its certificate in hexadecimal). A damaged file is set aside.
 
+use crate::estimate::Estimates;
 use crate::{Counts, Error, Reader, Store};
 use disk::Files;
 use disk::publish::{publish, quarantine};
@@ -11,6 +12,7 @@ use std::io::ErrorKind;
 
 const POINTS: &str = "points";
 const PINS: &str = "pins";
+const ESTIMATES: &str = "estimates";
 
 /// Takes over what was measured at `oldest_ns` or later; nothing where there is no file.
 ///
@@ -29,6 +31,25 @@ pub fn keep_points(files: &dyn Files, store: &Store) -> Result<(), Error> {
     let mut bytes = Vec::new();
     store.save(&mut bytes);
     Ok(publish(files, "", POINTS, &[&bytes])?)
+}
+
+/// Takes estimates over; nothing where there is no file. Gives how many containers it had.
+///
+/// # Errors
+/// As [`restore_points`].
+pub fn restore_estimates(files: &dyn Files, estimates: &Estimates) -> Result<usize, Error> {
+    let Some(bytes) = read(files, ESTIMATES)? else { return Ok(0) };
+    estimates.load(&bytes).inspect_err(|error| set_aside(files, ESTIMATES, &error.to_string()))
+}
+
+/// Writes estimates.
+///
+/// # Errors
+/// Where they cannot be written; then the old file is still there.
+pub fn keep_estimates(files: &dyn Files, estimates: &Estimates) -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    estimates.save(&mut bytes);
+    Ok(publish(files, "", ESTIMATES, &[&bytes])?)
 }
 
 /// Takes the pinned certificates over; nothing where there is no file.
@@ -118,5 +139,34 @@ mod tests {
         assert_eq!(disk::publish::quarantined(&files).len(), 1);
         keep_points(&files, &store).unwrap();
         restore_points(&files, &store, 0).unwrap();
+    }
+
+    #[test]
+    fn estimates_survive_and_damaged_ones_are_set_aside() {
+        let files = Faulty::new(2);
+        let estimates = || Estimates::new(crate::estimate::Options::default());
+        let before = estimates();
+        assert_eq!(restore_estimates(&files, &before).unwrap(), 0);
+        let workload = crate::estimate::Workload {
+            namespace: "shop",
+            kind: "Deployment",
+            name: "web",
+            container: "app",
+        };
+        before.observe(&crate::estimate::Observation {
+            workload,
+            image: None,
+            time_ms: 1000,
+            seconds: 15.0,
+            cpu_cores: 0.5,
+            memory_bytes: 1e8,
+        });
+        keep_estimates(&files, &before).unwrap();
+        let after = estimates();
+        assert_eq!(restore_estimates(&files, &after).unwrap(), 1);
+        assert_eq!(after.list(None, 1000), before.list(None, 1000));
+        publish(&files, "", ESTIMATES, &[b"kubevigil estimates 1\n cut"]).unwrap();
+        assert!(restore_estimates(&files, &after).is_err());
+        assert_eq!(disk::publish::quarantined(&files).len(), 1);
     }
 }

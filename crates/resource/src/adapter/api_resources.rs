@@ -55,6 +55,18 @@ impl ApiResource {
         GroupResource { resource: self.plural.clone(), group: self.group.clone() }
     }
 
+    /// As the API server's client knows it.
+    pub fn of_cluster(&self) -> cluster::ResourceKind {
+        cluster::ResourceKind {
+            group: self.group.clone(),
+            version: self.version.clone(),
+            kind: self.kind.clone(),
+            plural: self.plural.clone(),
+            singular: self.singular.clone(),
+            namespaced: self.namespaced,
+        }
+    }
+
     /// `apps/v1`, `v1`
     pub fn api_version(&self) -> String {
         match self.group.is_empty() {
@@ -116,6 +128,19 @@ impl ApiResources {
                 }
             };
         ApiResources::new(known.map(resource).into())
+    }
+
+    /// From what discovery found.
+    pub fn of_cluster(kinds: &[cluster::ResourceKind]) -> ApiResources {
+        let resource = |kind: &cluster::ResourceKind| ApiResource {
+            group: kind.group.clone(),
+            version: kind.version.clone(),
+            kind: kind.kind.clone(),
+            plural: kind.plural.clone(),
+            singular: kind.singular.clone(),
+            namespaced: kind.namespaced,
+        };
+        ApiResources::new(kinds.iter().map(resource).collect())
     }
 
     /// All of them.

@@ -1,0 +1,4 @@
+//! Files of estimates.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| resource::fuzz::estimates(data));
