@@ -5,6 +5,7 @@
 
 mod access;
 mod autoscale;
+mod custom;
 mod listing;
 mod top;
 mod upset;

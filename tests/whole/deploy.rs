@@ -10,6 +10,7 @@ ClusterRole kubevigil: get nodes/metrics
 ClusterRole kubevigil: list,watch,patch apiservices.apiregistration.k8s.io [v1beta1.metrics.k8s.io v1.kubevigil.dev v1beta1.custom.metrics.k8s.io v1beta2.custom.metrics.k8s.io v1beta1.external.metrics.k8s.io]
 Role kubevigil: get,list,watch,update secrets [kubevigil-certificates]
 ClusterRole kubevigil-scrape: list,watch services
+ClusterRole kubevigil-scrape: list,watch endpointslices.discovery.k8s.io
 bound cluster-wide: ClusterRole kubevigil
 bound cluster-wide: ClusterRole system:auth-delegator
 bound in kube-system: Role extension-apiserver-authentication-reader

@@ -23,7 +23,7 @@ fn by_cpu_from_one_to_three_and_back() {
 }
 
 /// An autoscaler between one and three replicas that scales down without delay.
-fn autoscaler(deployment: &str, metric: &str) -> String {
+pub fn autoscaler(deployment: &str, metric: &str) -> String {
     format!(
         "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: {deployment}}}\nspec:\n  \
          scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {deployment}}}\n  minReplicas: 1\n  \
@@ -32,7 +32,7 @@ fn autoscaler(deployment: &str, metric: &str) -> String {
 }
 
 /// Waits until a Deployment has so many ready replicas and its autoscaler is content with that.
-fn replicas(namespace: &Namespace, deployment: &str, wanted: u64) {
+pub fn replicas(namespace: &Namespace, deployment: &str, wanted: u64) {
     let name = &namespace.name;
     let answer =
         until(&format!("{wanted} replicas"), Duration::from_secs(120), || -> Result<()> {

@@ -103,6 +103,8 @@ fn router(forward: Option<Arc<Forward>>) -> Router {
     };
     metrics.known(&view).expect("lists");
     let estimates = Arc::new(Estimates::new(Default::default()));
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let begun_ms = since.expect("after 1970").as_millis() as i64 - 1_500_000;
     for i in 0..100 {
         estimates.observe(&Observation {
             workload: Workload {
@@ -112,7 +114,7 @@ fn router(forward: Option<Arc<Forward>>) -> Router {
                 container: "app",
             },
             image: Some("web:1"),
-            time_ms: 1_700_000_000_000 + i * 15_000,
+            time_ms: begun_ms + i * 15_000,
             seconds: 15.0,
             cpu_cores: 0.2,
             memory_bytes: 100.0 * 1024.0 * 1024.0,

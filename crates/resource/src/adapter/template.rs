@@ -4,7 +4,7 @@
 //! `break`, `continue` and the built-in functions that make sense in a query (`index`, `slice`, `len`,
 //! `print…`, comparisons, `and`, `or`, `not`). What is left out (`define`, `template`, `block`,
 //! `call`, `html`, `js`, `urlquery`) is refused by name when the rule file is read. Follows the
-//! documentation of Go's `text/template`; a judge in `tests/peers` runs Go's own.
+//! documentation of Go's `text/template`.
 
 mod evaluate;
 mod lexer;

@@ -15,7 +15,7 @@ fn run(text: &str) -> Result<String, TemplateError> {
     Template::parse(text)?.run(&fields())
 }
 
-/// Each line: a template and what Go's `text/template` gives for it; `tests/peers` holds the same.
+/// Each line: a template and what Go's `text/template` gave for it.
 #[test]
 fn gives_what_go_gives() {
     for (template, expected) in [
