@@ -1,14 +1,14 @@
 //! The log: to standard error, as text for people or as JSON for programs, and a count of panics.
 
-use crate::options::{LogFormat, LogLevel};
+use crate::options::{Log, LogFormat, LogLevel};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_subscriber::filter::LevelFilter;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// Begins to log, and to count panics.
-pub fn begin(format: LogFormat, level: LogLevel) {
-    let level = match level {
+pub fn begin(options: &Log) {
+    let level = match options.log_level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
@@ -16,7 +16,7 @@ pub fn begin(format: LogFormat, level: LogLevel) {
     };
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
     // A second logger in one process (a test's) is no reason to fail.
-    let _ = match format {
+    let _ = match options.log_format {
         LogFormat::Text => log.with_target(false).with_ansi(false).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };

@@ -13,6 +13,7 @@ mod options;
 mod ourselves;
 mod process;
 mod script;
+mod server;
 mod simulate;
 mod standalone;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match line.task {
         None => standalone::run(line.standalone).map(|()| ExitCode::SUCCESS),
         Some(Task::Standalone(options)) => standalone::run(*options).map(|()| ExitCode::SUCCESS),
+        Some(Task::Server(options)) => server::run(*options).map(|()| ExitCode::SUCCESS),
         Some(Task::Promqltest { files }) => script::run(&files),
         Some(Task::Simulate(what)) => simulate::run(what).map(|()| ExitCode::SUCCESS),
         Some(Task::Completions { shell }) => {

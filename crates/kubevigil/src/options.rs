@@ -1,5 +1,6 @@
 //! The command line. Whatever one upstream program alone calls an option, it is called here too.
 
+use crate::server::options::ServerOptions;
 use crate::simulate::Simulate;
 use clap::builder::styling::Styles;
 use clap::{
@@ -49,6 +50,9 @@ pub enum Task {
     /// Watch this machine and its containers (what happens without a command)
     #[command(after_help = EXAMPLES)]
     Standalone(Box<Options>),
+    /// Watch a cluster, and answer `kubectl top` and autoscalers in the place of metrics-server
+    #[command(after_help = crate::server::options::EXAMPLES)]
+    Server(Box<ServerOptions>),
     /// Run Prometheus's PromQL test scripts (`*.test`) and say how many passed
     Promqltest {
         /// The scripts
@@ -86,34 +90,9 @@ pub struct Options {
     #[arg(long, help_heading = "Serving")]
     pub listen_insecure: bool,
 
-    /// Where the history is kept [default: the user's state folder; as root /var/lib/kubevigil]
-    #[arg(long, alias = "storage.tsdb.path", value_name = "FOLDER", help_heading = "History")]
-    pub data_dir: Option<PathBuf>,
-
-    /// How long the history is kept
-    #[arg(
-        long,
-        alias = "storage.tsdb.retention.time",
-        value_name = "DURATION",
-        default_value = "15d",
-        value_parser = duration,
-        help_heading = "History"
-    )]
-    pub retention: Duration,
-
-    /// How much disk the history may take; the oldest goes first [default: no limit]
-    #[arg(
-        long,
-        alias = "storage.tsdb.retention.size",
-        value_name = "SIZE",
-        value_parser = size,
-        help_heading = "History"
-    )]
-    pub retention_size: Option<u64>,
-
-    /// What an acknowledged write waits for
-    #[arg(long, value_enum, default_value = "fsync", help_heading = "History")]
-    pub durability: Durability,
+    /// What is kept of it.
+    #[command(flatten)]
+    pub history: History,
 
     /// How often everything is read
     #[arg(
@@ -168,6 +147,59 @@ pub struct Options {
     #[arg(long = "path.cgroupfs", value_name = "FOLDER", help_heading = "Collecting")]
     pub cgroupfs: Option<PathBuf>,
 
+    /// What it may take.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// What is logged.
+    #[command(flatten)]
+    pub log: Log,
+
+    /// Which collectors were switched, in the order of the command line.
+    #[arg(skip)]
+    pub collectors: Vec<(String, bool)>,
+
+    /// All options as the status page shows them.
+    #[arg(skip)]
+    pub flags: Vec<api::backend::Flag>,
+}
+
+/// How history is kept.
+#[derive(Clone, Debug, Args)]
+pub struct History {
+    /// Where the history is kept [default: the user's state folder; as root /var/lib/kubevigil]
+    #[arg(long, alias = "storage.tsdb.path", value_name = "FOLDER", help_heading = "History")]
+    pub data_dir: Option<PathBuf>,
+
+    /// How long the history is kept
+    #[arg(
+        long,
+        alias = "storage.tsdb.retention.time",
+        value_name = "DURATION",
+        default_value = "15d",
+        value_parser = duration,
+        help_heading = "History"
+    )]
+    pub retention: Duration,
+
+    /// How much disk the history may take; the oldest goes first [default: no limit]
+    #[arg(
+        long,
+        alias = "storage.tsdb.retention.size",
+        value_name = "SIZE",
+        value_parser = size,
+        help_heading = "History"
+    )]
+    pub retention_size: Option<u64>,
+
+    /// What an acknowledged write waits for
+    #[arg(long, value_enum, default_value = "fsync", help_heading = "History")]
+    pub durability: Durability,
+}
+
+/// What may be taken of the machine.
+#[derive(Clone, Debug, Args)]
+pub struct Limits {
     /// Memory that the program may take [default: what its control group allows]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
     pub memory_limit: Option<u64>,
@@ -205,7 +237,11 @@ pub struct Options {
         help_heading = "Limits"
     )]
     pub lookback: Duration,
+}
 
+/// How the log is written.
+#[derive(Clone, Debug, Args)]
+pub struct Log {
     /// How the log is written (to standard error)
     #[arg(
         long,
@@ -219,14 +255,6 @@ pub struct Options {
     /// What is logged
     #[arg(long, alias = "log.level", value_enum, default_value = "info", help_heading = "Logging")]
     pub log_level: LogLevel,
-
-    /// Which collectors were switched, in the order of the command line.
-    #[arg(skip)]
-    pub collectors: Vec<(String, bool)>,
-
-    /// All options as the status page shows them.
-    #[arg(skip)]
-    pub flags: Vec<api::backend::Flag>,
 }
 
 /// What an acknowledged write waits for.
@@ -281,6 +309,10 @@ pub fn read() -> CommandLine {
     let mut line = CommandLine::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match (&mut line.task, matches.subcommand()) {
         (Some(Task::Standalone(options)), Some((_, matches))) => complete(options, matches),
+        (Some(Task::Server(options)), Some((name, matches))) => {
+            let command = command();
+            options.flags = flags(command.find_subcommand(name).unwrap_or(&command), matches);
+        }
         _ => complete(&mut line.standalone, &matches),
     }
     line
@@ -296,11 +328,19 @@ fn complete(options: &mut Options, matches: &ArgMatches) {
             }
         }
     }
-    options.flags = flags(options, matches);
+    options.flags = flags(&command(), matches);
+    for (name, on) in &options.collectors {
+        options.flags.push(api::backend::Flag {
+            name: format!("collector.{name}"),
+            value: on.to_string(),
+            default: "true".into(),
+            help: format!("Whether the collector {name} is on"),
+            set: true,
+        });
+    }
 }
 
-fn flags(options: &Options, matches: &ArgMatches) -> Vec<api::backend::Flag> {
-    let command = command();
+fn flags(command: &Command, matches: &ArgMatches) -> Vec<api::backend::Flag> {
     let shown = |arg: &&Arg| !arg.is_hide_long_help_set() && arg.get_long().is_some();
     let mut flags = Vec::new();
     for arg in command.get_arguments().filter(shown) {
@@ -320,19 +360,10 @@ fn flags(options: &Options, matches: &ArgMatches) -> Vec<api::backend::Flag> {
             set: source.flatten() == Some(clap::parser::ValueSource::CommandLine),
         });
     }
-    for (name, on) in &options.collectors {
-        flags.push(api::backend::Flag {
-            name: format!("collector.{name}"),
-            value: on.to_string(),
-            default: "true".into(),
-            help: format!("Whether the collector {name} is on"),
-            set: true,
-        });
-    }
     flags
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let nanoseconds = promql::duration::parse_duration(text)
         .map_err(|why| format!("{why}; write it like 30s, 5m, 1h30m or 15d"))?;
     Ok(Duration::from_nanos(nanoseconds.unsigned_abs()))

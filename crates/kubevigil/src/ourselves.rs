@@ -2,11 +2,22 @@
 
 use crate::log;
 use crate::machine::Machine;
+use crate::process::Usage;
 use model::{Family, Kind, Sink};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Writes all of them.
 pub fn write(machine: &Machine, sink: &mut dyn Sink) {
+    let fixed = &machine.fixed;
+    process(&machine.usage(), fixed.started_ms, fixed.memory_limit, sink);
+    let mut out = Out(sink);
+    rounds(machine, &mut out);
+    store(machine.store(), out.0);
+    machine.fixed.listener.write(out.0);
+}
+
+/// What the process is and takes.
+pub fn process(usage: &Usage, started_ms: i64, memory_limit: Option<u64>, sink: &mut dyn Sink) {
     let mut out = Out(sink);
     let labels = [
         ("revision", option_env!("KUBEVIGIL_REVISION").unwrap_or("")),
@@ -14,16 +25,8 @@ pub fn write(machine: &Machine, sink: &mut dyn Sink) {
     ];
     out.begin("kubevigil_build_info", "What this program was built from; always 1.", Kind::Gauge);
     out.0.sample("kubevigil_build_info", &labels, 1.0, None);
-    process(machine, &mut out);
-    rounds(machine, &mut out);
-    store(machine, &mut out);
-    machine.fixed.listener.write(out.0);
-}
-
-fn process(machine: &Machine, out: &mut Out<'_>) {
-    let usage = machine.usage();
-    let started = machine.fixed.started_ms as f64 / 1000.0;
-    let limit = machine.fixed.memory_limit.map_or(f64::INFINITY, |b| b as f64);
+    let started = started_ms as f64 / 1000.0;
+    let limit = memory_limit.map_or(f64::INFINITY, |b| b as f64);
     out.counter(
         "process_cpu_seconds_total",
         "Total user and system CPU time spent in seconds.",
@@ -85,8 +88,10 @@ fn rounds(machine: &Machine, out: &mut Out<'_>) {
     );
 }
 
-fn store(machine: &Machine, out: &mut Out<'_>) {
-    let Some(stats) = machine.store().map(tsdb::Db::stats) else { return };
+/// What the store of series holds, once it is open.
+pub fn store(db: Option<&tsdb::Db>, sink: &mut dyn Sink) {
+    let mut out = Out(sink);
+    let Some(stats) = db.map(tsdb::Db::stats) else { return };
     let gauges = [
         ("kubevigil_tsdb_head_series", "Series in the head.", stats.series),
         ("kubevigil_tsdb_stored_samples", "Samples in head and blocks.", stats.samples),

@@ -1,6 +1,6 @@
 //! `kubevigil simulate kubelets`: hollow nodes, and where asked an API server that knows them.
 
-use crate::options::{LogFormat, LogLevel};
+use crate::options::{Log, LogFormat, LogLevel};
 use ::simulate::{Certificate, Faults, Fleet, Shape, api_server, kubelets};
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -90,7 +90,7 @@ pub struct Options {
 /// Runs until the process is asked to end.
 pub fn run(what: Simulate) -> anyhow::Result<()> {
     let Simulate::Kubelets(options) = what;
-    crate::log::begin(LogFormat::Text, LogLevel::Info);
+    crate::log::begin(&Log { log_format: LogFormat::Text, log_level: LogLevel::Info });
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     runtime.block_on(serve(*options))
 }

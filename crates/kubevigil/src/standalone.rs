@@ -2,7 +2,7 @@
 //! questions about it, until it is told to stop.
 
 use crate::machine::{Fixed, Machine, standing_notices};
-use crate::options::{Durability, Options};
+use crate::options::{self, Durability, Options};
 use crate::process::Itself;
 use crate::{clock, collect, log};
 use anyhow::{Context, bail};
@@ -26,7 +26,7 @@ const BLOCKING_THREADS: usize = 64;
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    log::begin(options.log_format, options.log_level);
+    log::begin(&options.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -42,7 +42,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 
 async fn standalone(options: Options) -> anyhow::Result<()> {
     let server = http::Server::bind(listening(&options)).await?;
-    let dir = data_dir(&options)?;
+    let dir = data_dir(&options.history)?;
     let machine = Arc::new(machine(&options, &dir, &server)?);
     let mut opening = open(machine.clone(), dir, &options);
     let stop = Arc::new(collect::Stop::default());
@@ -54,7 +54,11 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
     if let Ok(outcome) = &opened {
         check(outcome)?;
     }
-    let api = Api::new(machine.clone(), engine(&options, &machine), limits(&options));
+    let api = Api::new(
+        machine.clone(),
+        engine(&options.limits, machine.fixed.memory_limit),
+        limits(&options.limits),
+    );
     println!("Kubevigil watches this machine: open {}", server.url());
 
     let (failed, failure) = oneshot::channel();
@@ -93,7 +97,7 @@ fn listening(options: &Options) -> http::Options {
         web_config: options.web_config_file.clone(),
         insecure: options.listen_insecure,
         // A query that takes too long is told so before the listener gives up on it.
-        request_timeout: options.query_timeout + Duration::from_secs(30),
+        request_timeout: options.limits.query_timeout + Duration::from_secs(30),
         grace: DRAIN,
         ..http::Options::default()
     }
@@ -129,16 +133,7 @@ fn open(
             tracing::info!("{}: {percent} %", progress.what);
         }
     };
-    let store_options = tsdb::Options {
-        durability: match options.durability {
-            Durability::Kernel => tsdb::Durability::Kernel,
-            Durability::Fsync => tsdb::Durability::Fsync,
-        },
-        retention_ms: milliseconds(options.retention),
-        retention_bytes: options.retention_size.unwrap_or(0),
-        progress: Some(Arc::new(progress)),
-        ..tsdb::Options::default()
-    };
+    let store_options = store_options(&options.history, Arc::new(progress));
     tokio::task::spawn_blocking(move || {
         let start = Instant::now();
         let outcome = Db::open(&dir, store_options).map(|db| {
@@ -153,13 +148,30 @@ fn open(
     opened
 }
 
+/// How the store of series is opened.
+pub fn store_options(
+    history: &options::History,
+    progress: Arc<dyn Fn(Progress) + Send + Sync>,
+) -> tsdb::Options {
+    tsdb::Options {
+        durability: match history.durability {
+            Durability::Kernel => tsdb::Durability::Kernel,
+            Durability::Fsync => tsdb::Durability::Fsync,
+        },
+        retention_ms: milliseconds(history.retention),
+        retention_bytes: history.retention_size.unwrap_or(0),
+        progress: Some(progress),
+        ..tsdb::Options::default()
+    }
+}
+
 fn machine(
     options: &Options,
     dir: &std::path::Path,
     server: &http::Server,
 ) -> anyhow::Result<Machine> {
     let mut itself = Itself::open()?;
-    let limit = options.memory_limit.or_else(|| itself.memory_limit());
+    let limit = options.limits.memory_limit.or_else(|| itself.memory_limit());
     let uname = kernel::system::uname();
     let now = clock::now();
     let is_root = rustix::process::geteuid().is_root();
@@ -180,8 +192,8 @@ fn machine(
         started_ms: now.wall_ms,
         interval_ms: milliseconds(options.interval),
         dir: dir.display().to_string(),
-        retention_ms: milliseconds(options.retention),
-        retention_bytes: options.retention_size,
+        retention_ms: milliseconds(options.history.retention),
+        retention_bytes: options.history.retention_size,
         memory_limit: limit,
         flags,
         url: server.url(),
@@ -212,11 +224,12 @@ fn node_options(options: &Options) -> anyhow::Result<node::Options> {
     Ok(chosen)
 }
 
-fn engine(options: &Options, machine: &Machine) -> Engine {
+/// What evaluates queries within the memory that there is.
+pub fn engine(options: &options::Limits, memory_limit: Option<u64>) -> Engine {
     /// What a sample takes in a query, with what is around it.
     const SAMPLE_BYTES: u64 = 32;
     let defaults = EngineOptions::default();
-    let limit = machine.fixed.memory_limit.unwrap_or(u64::MAX);
+    let limit = memory_limit.unwrap_or(u64::MAX);
     // One query may take a quarter of the memory.
     let affordable = usize::try_from(limit / 4 / SAMPLE_BYTES).unwrap_or(usize::MAX);
     Engine::new(EngineOptions {
@@ -226,13 +239,14 @@ fn engine(options: &Options, machine: &Machine) -> Engine {
     })
 }
 
-fn limits(options: &Options) -> Limits {
+/// What queries may take.
+pub fn limits(options: &options::Limits) -> Limits {
     Limits { timeout: options.query_timeout, concurrency: options.query_concurrency.into() }
 }
 
 /// The folder of the option, or the one that the system sets aside for such things.
-fn data_dir(options: &Options) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = &options.data_dir {
+pub fn data_dir(history: &options::History) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &history.data_dir {
         return Ok(dir.clone());
     }
     if rustix::process::geteuid().is_root() {
@@ -249,6 +263,7 @@ fn data_dir(options: &Options) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn milliseconds(duration: Duration) -> i64 {
+/// As the store counts.
+pub fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,4 +2,7 @@
 //! what an API server answers. The real one is asked in `tests/whole`.
 
 pub(crate) mod fake;
+mod race;
+mod reviews;
+mod users;
 mod watches;
