@@ -50,16 +50,20 @@ pub(crate) struct Connection {
 
 enum Origin {
     Pod,
-    Kubeconfig(PathBuf),
+    /// A file, and the context where it is not the current one.
+    Kubeconfig(PathBuf, Option<String>),
     /// A test's transport.
     #[cfg(test)]
     Given,
 }
 
 impl Connection {
-    pub(crate) async fn open(kubeconfig: Option<&Path>) -> Result<Connection, Error> {
+    pub(crate) async fn open(
+        kubeconfig: Option<&Path>,
+        context: Option<&str>,
+    ) -> Result<Connection, Error> {
         let origin = match kubeconfig {
-            Some(path) => Origin::Kubeconfig(path.to_owned()),
+            Some(path) => Origin::Kubeconfig(path.to_owned(), context.map(str::to_owned)),
             None => Origin::Pod,
         };
         let (client, seen) = origin.connect().await?;
@@ -114,13 +118,14 @@ impl Origin {
         let seen = self.files()?;
         let mut config = match self {
             Origin::Pod => Config::incluster().map_err(|e| Error::NoPod(e.to_string()))?,
-            Origin::Kubeconfig(path) => {
+            Origin::Kubeconfig(path, context) => {
                 let wrong = |e: kube::config::KubeconfigError| Error::Kubeconfig {
                     path: path.clone(),
                     why: with_causes(&e),
                 };
                 let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
-                let options = KubeConfigOptions::default();
+                let context = context.clone();
+                let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
                 Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(wrong)?
             }
             #[cfg(test)]
@@ -144,7 +149,7 @@ impl Origin {
                         .map_err(|e| Error::NoPod(format!("{}: {e}", path.display())))?,
                 ])
             }
-            Origin::Kubeconfig(path) => {
+            Origin::Kubeconfig(path, _) => {
                 let wrong = |why: String| Error::Kubeconfig { path: path.clone(), why };
                 let text = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
                 let kubeconfig = Kubeconfig::read_from(path).map_err(|e| wrong(with_causes(&e)))?;
@@ -179,17 +184,18 @@ impl Origin {
                     certificate: None,
                 })
             }
-            Origin::Kubeconfig(path) => from_kubeconfig(path),
+            Origin::Kubeconfig(path, context) => from_kubeconfig(path, context.as_deref()),
             #[cfg(test)]
             Origin::Given => Ok(Credentials::default()),
         }
     }
 }
 
-fn from_kubeconfig(path: &Path) -> Result<Credentials, Error> {
+fn from_kubeconfig(path: &Path, context: Option<&str>) -> Result<Credentials, Error> {
     let wrong = |why: String| Error::Kubeconfig { path: path.to_owned(), why };
     let config = Kubeconfig::read_from(path).map_err(|e| wrong(with_causes(&e)))?;
-    let current = config.current_context.clone().unwrap_or_default();
+    let current = context.map(str::to_owned).or(config.current_context.clone());
+    let current = current.unwrap_or_default();
     let context = config.contexts.iter().find(|c| c.name == current);
     let context = context
         .and_then(|c| c.context.as_ref())

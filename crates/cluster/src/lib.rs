@@ -44,6 +44,7 @@ pub use scraped::{EndpointSlice, PodAddress, Service};
 pub use selector::{FieldError, FieldSelector, Requirement, Selector, SelectorError, Test};
 pub use serving::Serving;
 pub use user::User;
+pub use watch::escape;
 
 use arc_swap::ArcSwap;
 use connection::Connection;
@@ -127,7 +128,18 @@ impl Cluster {
     /// # Errors
     /// Where the configuration is missing or wrong.
     pub async fn connect(kubeconfig: Option<&Path>) -> Result<Cluster, Error> {
-        let connection = Arc::new(Connection::open(kubeconfig).await?);
+        Cluster::connect_to(kubeconfig, None).await
+    }
+
+    /// The same, by another context of the kubeconfig than its current one.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub async fn connect_to(
+        kubeconfig: Option<&Path>,
+        context: Option<&str>,
+    ) -> Result<Cluster, Error> {
+        let connection = Arc::new(Connection::open(kubeconfig, context).await?);
         let cluster = Cluster::over(connection.clone());
         cluster.spawn(connection.keep_fresh());
         Ok(cluster)
@@ -227,6 +239,27 @@ impl Cluster {
         selector: &Selector,
     ) -> Result<Vec<String>, Error> {
         resources::names(&self.0.connection, kind, namespace, selector).await
+    }
+
+    /// An object or a list, as the API server writes it in JSON.
+    ///
+    /// # Errors
+    /// Where the API server refuses, or gives no answer within 30 s.
+    pub async fn get(&self, path: &str) -> Result<serde_json::Value, Error> {
+        const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+        let wrong = |why: String| Error::Api { what: path.to_owned(), why, code: 0 };
+        let mut request = axum::http::Request::new(Vec::new());
+        *request.uri_mut() = path.parse().map_err(|e| wrong(format!("no path: {e}")))?;
+        let client = self.0.connection.client();
+        let text = tokio::time::timeout(TIMEOUT, client.request_text(request)).await;
+        let text =
+            text.map_err(|_| Error::Silent(path.to_owned()))?.map_err(|e| Error::api(path, e))?;
+        serde_json::from_str(&text).map_err(|e| wrong(format!("not JSON: {e}")))
+    }
+
+    /// The namespace of the kubeconfig's context, or of the pod.
+    pub fn namespace(&self) -> String {
+        self.0.connection.client().default_namespace().to_owned()
     }
 
     /// What speaks for this program, read anew: the cluster's certificate authorities and the

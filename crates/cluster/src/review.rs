@@ -166,6 +166,18 @@ impl Reviews {
     {
         let wrong = |why: String| Error::Api { what: what.to_owned(), why, code: 0 };
         let body = serde_json::to_vec(review).map_err(|e| wrong(e.to_string()))?;
+        let text = match self.text(path, what, body.clone()).await {
+            // A connection that died while it was idle says nothing of the API server.
+            Err(Error::Api { code: 0, .. }) => self.text(path, what, body).await?,
+            other => other?,
+        };
+        serde_json::from_str(&text).map_err(|e| {
+            wrong(format!("the answer is none (line {}, column {})", e.line(), e.column()))
+        })
+    }
+
+    async fn text(&self, path: &str, what: &str, body: Vec<u8>) -> Result<String, Error> {
+        let wrong = |why: String| Error::Api { what: what.to_owned(), why, code: 0 };
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)
@@ -174,10 +186,6 @@ impl Reviews {
             .map_err(|e| wrong(e.to_string()))?;
         let client = self.connection.client();
         let answer = tokio::time::timeout(TIMEOUT, client.request_text(request)).await;
-        let text =
-            answer.map_err(|_| Error::Silent(what.to_owned()))?.map_err(|e| Error::api(what, e))?;
-        serde_json::from_str(&text).map_err(|e| {
-            wrong(format!("the answer is none (line {}, column {})", e.line(), e.column()))
-        })
+        answer.map_err(|_| Error::Silent(what.to_owned()))?.map_err(|e| Error::api(what, e))
     }
 }

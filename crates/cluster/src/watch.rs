@@ -356,7 +356,7 @@ fn is_gone(error: &kube::Error) -> bool {
 }
 
 /// Percent-encodes all but letters, digits and `-_.~`.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

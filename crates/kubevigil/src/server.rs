@@ -4,13 +4,14 @@
 mod gate;
 mod hub;
 pub mod options;
+mod why;
 
 use crate::process::Itself;
 use crate::standalone::{data_dir, engine, limits, milliseconds, store_options};
 use crate::{clock, log};
 use anyhow::{Context, bail};
 use api::Api;
-use api::kubernetes::health::{self, ALWAYS, Check, Probe};
+use api::kubernetes::health::{self, Check, Probe};
 use api::kubernetes::{Frame, Group, ResourceMetrics};
 use axum::Router;
 use cluster::{AddressType, Cluster, Credentials, Lifetimes, NodeCache, PodCache, Serving};
@@ -247,7 +248,15 @@ fn router(parts: &Parts) -> Router {
     let resource =
         ResourceMetrics::new(parts.store.clone(), parts.nodes.clone(), parts.pods.clone())
             .observed(move |age_ns| observer.served(age_ns));
-    let groups: Vec<Arc<dyn Group>> = vec![Arc::new(resource)];
+    let why = why::Why {
+        cluster: parts.cluster.clone(),
+        serving: serving(&parts.options),
+        nodes: parts.nodes.clone(),
+        pods: parts.pods.clone(),
+        reader: parts.reader.clone(),
+        store: parts.store.clone(),
+    };
+    let groups: Vec<Arc<dyn Group>> = vec![Arc::new(resource), Arc::new(why)];
     let frame = Frame::new(groups, gate.clone()).router();
     let backend: Arc<dyn api::Backend> = parts.hub.clone();
     let engine = engine(&parts.options.limits, parts.hub.fixed.memory_limit);
@@ -265,7 +274,6 @@ fn checks(parts: &Parts) -> Vec<Check> {
     let draining = parts.draining.clone();
     let mut checks: Vec<Check> =
         ["ping", "log"].into_iter().chain(HOOKS).map(Check::passing).collect();
-    debug_assert_eq!(ALWAYS.len(), 3);
     let named = |name, probes, test| Check { name, probes, test };
     checks.extend([
         named("metric-storage-ready", &[Probe::Ready][..], Box::new(move || ready.ready())),

@@ -92,7 +92,8 @@ async fn what_needs_no_review_gets_none() {
         let error = cluster.authorise(&User::anonymous(), &listing()).await.unwrap_err();
         assert!(matches!(error, Error::Api { .. }));
     }
-    assert_eq!(log.lock().unwrap().len(), 2);
+    // Each was tried twice: an idle connection may have died.
+    assert_eq!(log.lock().unwrap().len(), 4);
 }
 
 #[tokio::test]
