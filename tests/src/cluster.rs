@@ -8,7 +8,7 @@
 pub mod load;
 pub mod metrics_server;
 pub mod requests;
-mod server;
+pub mod server;
 pub mod usage;
 
 use crate::program::{self, repository};

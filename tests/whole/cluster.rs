@@ -1,12 +1,15 @@
 //! Our server on a real Kubernetes: `kubectl top`, autoscalers, access, and what may go wrong.
 //!
-//! Tests of the modules here share one cluster and run beside each other; those of `upset`, last in the order of
-//! names, stop parts of it and have it alone.
+//! Tests of the modules here share one cluster and run beside each other; those whose names begin with
+//! `upset`, late in the order of names, stop parts of it and have it alone.
 
 mod access;
 mod autoscale;
 mod custom;
 mod listing;
+mod peers;
 mod top;
 mod upset;
+mod upset_owners;
+mod upset_trust;
 mod world;

@@ -10,12 +10,13 @@ use anyhow::{Result, ensure};
 use std::process::Command;
 use std::time::Duration;
 
-fn is_replaced() -> bool {
+/// Whether metrics-server is in our place.
+pub fn is_replaced() -> bool {
     std::env::var("KUBEVIGIL_CLUSTER_SERVER").is_ok_and(|v| v == "metrics-server")
 }
 
 /// Gives the node our image.
-pub fn load(cluster: &Cluster) -> Result<()> {
+pub(super) fn load(cluster: &Cluster) -> Result<()> {
     if is_replaced() {
         return Ok(());
     }
@@ -24,7 +25,7 @@ pub fn load(cluster: &Cluster) -> Result<()> {
 }
 
 /// Applies the file and waits until nodes' usage is answered through the API server.
-pub fn deploy(cluster: &Cluster) -> Result<()> {
+pub(super) fn deploy(cluster: &Cluster) -> Result<()> {
     if is_replaced() {
         let server = MetricsServer::start(cluster)?;
         server.own_the_group()?;

@@ -7,10 +7,10 @@ use stage::cluster::usage;
 use stage::cluster::{self, Cluster, until};
 use std::time::{Duration, Instant};
 
-const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
+pub(super) const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 
 /// Answers and failures while `upset` ran, asked ten times a second from before it until `after` it.
-fn while_asking(cluster: &Cluster, after: Duration, upset: impl FnOnce()) -> Vec<Asked> {
+pub(super) fn while_asking(cluster: &Cluster, after: Duration, upset: impl FnOnce()) -> Vec<Asked> {
     std::thread::scope(|scope| {
         let requests = Requests::start(scope, cluster, NODES, 10);
         std::thread::sleep(Duration::from_secs(1));
@@ -27,13 +27,13 @@ fn pods(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(names.filter_map(|p| p["metadata"]["name"].as_str().map(Into::into)).collect())
 }
 
-fn await_both(cluster: &Cluster) {
+pub(super) fn await_both(cluster: &Cluster) {
     let ready = ["rollout", "status", "deployment/kubevigil", "--timeout=90s"];
     cluster.kubectl(&[&["--namespace", "kubevigil-system"], &ready[..]].concat()).unwrap();
     answers_again(cluster, Duration::from_secs(30));
 }
 
-fn answers_again(cluster: &Cluster, limit: Duration) {
+pub(super) fn answers_again(cluster: &Cluster, limit: Duration) {
     until("the node's usage", limit, || {
         let nodes = usage::of_nodes(&cluster.json(NODES)?)?;
         ensure!(nodes.len() == 1 && nodes[0].cpu > 0.0, "{nodes:?}");
