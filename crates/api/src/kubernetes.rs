@@ -14,6 +14,7 @@ mod forward;
 mod frame;
 mod group;
 pub mod health;
+mod merged;
 mod metadata;
 #[cfg(test)]
 mod metric_tests;
@@ -37,6 +38,7 @@ pub use external::External;
 pub use forward::{Forward, ForwardOptions};
 pub use frame::Frame;
 pub use group::{Answer, Answering, Group, Resource};
+pub use merged::Merged;
 pub use metadata::{Metadata, duration, timestamp};
 pub use metric_world::{MetricWorld, Naming};
 pub use object::{Column, Include, Object, Row, Table, partial_metadata};

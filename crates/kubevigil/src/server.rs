@@ -4,6 +4,8 @@
 mod gate;
 mod hub;
 pub mod options;
+mod pipeline;
+mod pipeline_options;
 mod why;
 
 use crate::process::Itself;
@@ -12,7 +14,7 @@ use crate::{clock, log};
 use anyhow::{Context, bail};
 use api::Api;
 use api::kubernetes::health::{self, Check, Probe};
-use api::kubernetes::{Frame, Group, ResourceMetrics};
+use api::kubernetes::{Frame, Group, Merged, ResourceMetrics};
 use axum::Router;
 use cluster::{AddressType, Cluster, Credentials, Lifetimes, NodeCache, PodCache, Serving};
 use disk::Folder;
@@ -20,6 +22,8 @@ use gate::Gate;
 use http::client::Believe;
 use hub::{Fixed, Hub};
 use options::{KubeletTls, ServerOptions};
+use pipeline::Pipeline;
+use pipeline_options::PipelineOptions;
 use resource::reader::{self, Credential, Recorder, Round};
 use resource::series::Series;
 use resource::{Mode, Reader, Store, keep};
@@ -77,6 +81,7 @@ struct Parts {
     store: Arc<Store>,
     reader: Arc<Reader>,
     recorder: Arc<Late>,
+    pipeline: Arc<Pipeline>,
     hub: Arc<Hub>,
     dir: PathBuf,
     draining: Arc<AtomicBool>,
@@ -104,6 +109,9 @@ async fn server(options: ServerOptions) -> anyhow::Result<()> {
         async move { reader.run().await }
     });
     let keeping = tokio::spawn(keep_for_ever(parts.clone()));
+    let store = parts.store.clone();
+    let pipeline = parts.pipeline.clone();
+    let monitoring = tokio::spawn(pipeline.run(store, parts.options.metric_resolution));
     println!("Kubevigil reads this cluster's kubelets and answers at {}", listener.url());
 
     let router = router(&parts);
@@ -129,6 +137,8 @@ async fn server(options: ServerOptions) -> anyhow::Result<()> {
     listener.serve(router, shutdown).await;
     reading.abort();
     keeping.abort();
+    monitoring.abort();
+    parts.pipeline.stop().await;
     let end = tokio::task::spawn_blocking(move || {
         keep_now(&parts);
         parts.hub.store().map(Db::close)
@@ -177,9 +187,25 @@ fn parts(
         listener: listener.stats(),
         keeps_history: !options.core_metrics_only,
     };
-    let hub = Arc::new(Hub::new(fixed, nodes.clone(), reader.clone(), itself));
+    let pipeline =
+        PipelineOptions { keeps_history: !options.core_metrics_only, ..options.pipeline.clone() };
+    let pipeline = Pipeline::new(pipeline, options.adapter_config.clone(), cluster.clone(), &dir)?;
+    let hub = Hub::new(fixed, nodes.clone(), reader.clone(), itself, pipeline.clone());
+    let hub = Arc::new(hub);
     let draining = Arc::default();
-    Ok(Parts { options, cluster, nodes, pods, store, reader, recorder, hub, dir, draining })
+    Ok(Parts {
+        options,
+        cluster,
+        nodes,
+        pods,
+        store,
+        reader,
+        recorder,
+        pipeline,
+        hub,
+        dir,
+        draining,
+    })
 }
 
 fn reading(options: &ServerOptions) -> reader::Options {
@@ -256,7 +282,11 @@ fn router(parts: &Parts) -> Router {
         reader: parts.reader.clone(),
         store: parts.store.clone(),
     };
-    let groups: Vec<Arc<dyn Group>> = vec![Arc::new(resource), Arc::new(why)];
+    let rules = engine(&parts.options.limits, parts.hub.fixed.memory_limit);
+    let own: Vec<Arc<dyn Group>> = vec![Arc::new(why), parts.pipeline.estimates()];
+    let mut groups: Vec<Arc<dyn Group>> = vec![Arc::new(resource)];
+    groups.extend(parts.pipeline.groups(rules));
+    groups.push(Arc::new(Merged::new("kubevigil.dev", &["v1"], own)));
     let frame = Frame::new(groups, gate.clone()).router();
     let backend: Arc<dyn api::Backend> = parts.hub.clone();
     let engine = engine(&parts.options.limits, parts.hub.fixed.memory_limit);

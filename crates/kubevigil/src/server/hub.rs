@@ -1,6 +1,7 @@
 //! What all parts of `server` share, as the API sees it: the store of series once it is open, the
 //! reader of kubelets, and what is known about the program itself.
 
+use super::pipeline::Pipeline;
 use crate::ourselves;
 use crate::process::{Itself, Memory, Usage};
 use api::Failure;
@@ -52,6 +53,7 @@ pub struct Hub {
     pub fixed: Fixed,
     nodes: NodeCache,
     reader: Arc<Reader>,
+    pipeline: Arc<Pipeline>,
     store: OnceLock<Db>,
     opening: Mutex<Option<Opening>>,
     itself: Mutex<(Itself, Usage, Option<Instant>)>,
@@ -65,11 +67,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Hub {
     /// Before the store is open.
-    pub fn new(fixed: Fixed, nodes: NodeCache, reader: Arc<Reader>, itself: Itself) -> Hub {
+    pub fn new(
+        fixed: Fixed,
+        nodes: NodeCache,
+        reader: Arc<Reader>,
+        itself: Itself,
+        pipeline: Arc<Pipeline>,
+    ) -> Hub {
         Hub {
             fixed,
             nodes,
             reader,
+            pipeline,
             store: OnceLock::new(),
             opening: Mutex::default(),
             itself: Mutex::new((itself, Usage::default(), None)),
@@ -84,6 +93,7 @@ impl Hub {
 
     /// The store is open.
     pub fn opened(&self, db: Db) {
+        self.pipeline.opened(db.clone());
         let _ = self.store.set(db); // it is opened once
         *lock(&self.opening) = None;
     }
@@ -130,6 +140,7 @@ impl Hub {
         };
         let mut notices: Vec<Notice> =
             self.nodes.all().iter().filter_map(unread).take(100).collect();
+        notices.extend(self.pipeline.notices());
         if let Some(error) = self.nodes.contact().error {
             notices.push(Notice {
                 severity: Severity::Warning,
@@ -264,7 +275,10 @@ impl Backend for Hub {
     }
 
     fn targets(&self) -> Vec<Target> {
-        self.nodes.all().iter().map(|node| self.target(node)).collect()
+        let nodes = self.nodes.all();
+        let mut targets: Vec<Target> = nodes.iter().map(|node| self.target(node)).collect();
+        targets.extend(self.pipeline.targets());
+        targets
     }
 
     fn metadata(&self) -> Arc<BTreeMap<String, Metadata>> {
@@ -294,6 +308,7 @@ impl Backend for Hub {
         ourselves::store(self.store(), sink);
         fixed.listener.write(sink);
         self.reader.write_families(sink);
+        self.pipeline.write_families(sink);
     }
 
     fn configuration(&self) -> String {

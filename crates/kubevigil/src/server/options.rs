@@ -1,5 +1,6 @@
 //! The command line of `kubevigil server`. Kubelet options are spelled as metrics-server spells them.
 
+use super::pipeline_options::PipelineOptions;
 use crate::options::{History, Limits, Log, duration};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -151,6 +152,10 @@ pub struct ServerOptions {
     /// Hide a pod while one of its containers has no figure, as metrics-server does
     #[arg(long, help_heading = "Kubelets")]
     pub strict: bool,
+
+    /// What is scraped and forwarded.
+    #[command(flatten)]
+    pub pipeline: PipelineOptions,
 
     /// What is kept.
     #[command(flatten)]
