@@ -9,7 +9,7 @@ REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
 # The UI is rebuilt when anything that it is made of is newer than its index page.
 UI_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -path 'web/test-results/*' 2>/dev/null)
 
-.PHONY: help run ui build test test-cold lint fmt unit whole e2e bench soak fuzz install clean need-cargo need-npm
+.PHONY: help run ui build test test-cold lint fmt unit whole e2e bench bench-core soak fuzz install clean need-cargo need-npm
 .PHONY: cluster cluster-down cluster-exec
 
 help: ## list what can be made
@@ -49,7 +49,8 @@ unit: need-cargo ## the fast tests: each crate by itself
 	$(CARGO) test --locked --workspace --exclude kubevigil-tests
 
 whole: build ## the whole-program tests (needs root, and what tests/packages lists)
-	$(CARGO) test --locked -p kubevigil-tests -- --test-threads=1 --nocapture
+	$(CARGO) test --locked -p kubevigil-tests -- --skip cluster:: --test-threads=1 --nocapture
+	$(CARGO) test --locked -p kubevigil-tests -- cluster:: --test-threads=4 --nocapture
 
 cluster: need-cargo ## start a real Kubernetes on this machine, our image in it (root)
 	@tests/cluster/cluster up
@@ -68,6 +69,9 @@ e2e: build ## the pages in a real browser
 
 bench: need-cargo ## figures of docs/benchmarks.md (root, runc, Go)
 	$(CARGO) run --release --locked -p kubevigil-benches
+
+bench-core: need-cargo ## kubevigil server beside metrics-server over hollow nodes (Go; NODES=1,100,1000,5000)
+	$(CARGO) run --release --locked -p kubevigil-benches -- core $(if $(NODES),--nodes $(NODES))
 
 soak: need-cargo ## the store's crash simulator over 10,000 seeds
 	KUBEVIGIL_SEEDS=10000 $(CARGO) test --release --locked -p kubevigil-tsdb -p kubevigil-disk -- --nocapture seeds

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod core_client;
+mod core_metrics;
 mod machine;
 mod process;
 mod scraper;
@@ -22,11 +24,36 @@ struct CommandLine {
     /// Scrapes of each program, one each second.
     #[arg(long, default_value_t = 60)]
     rounds: usize,
+    /// Another bench than that of the agent.
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// `kubevigil server` beside metrics-server over the same hollow nodes.
+    Core {
+        /// How many nodes there are, one table for each number.
+        #[arg(long, value_delimiter = ',', default_value = "1,100,1000,5000")]
+        nodes: Vec<usize>,
+        /// Pods on each node, of two containers.
+        #[arg(long, default_value_t = 30)]
+        pods_per_node: usize,
+        /// Rounds of 15 s over which the cost is measured.
+        #[arg(long, default_value_t = 4)]
+        rounds: u32,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let line = CommandLine::parse();
     println!("{}\n", machine::describe());
+    if let Some(Other::Core { nodes, pods_per_node, rounds }) = line.other {
+        for nodes in nodes {
+            core_metrics::run(nodes, pods_per_node, rounds)?;
+        }
+        return Ok(());
+    }
     for containers in line.containers {
         agent::run(containers, line.rounds)?;
     }

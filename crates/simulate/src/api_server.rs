@@ -9,7 +9,7 @@ use api::kubernetes::protobuf;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use std::future::Future;
@@ -38,7 +38,7 @@ pub fn api_server(fleet: Arc<Fleet>) -> Router {
                 json("{\"major\":\"1\",\"minor\":\"36\",\"gitVersion\":\"v1.36.0-hollow\"}".into())
             }),
         )
-        .fallback(any(nothing))
+        .fallback(any(rest))
         .with_state(fleet)
 }
 
@@ -288,9 +288,26 @@ async fn access_review() -> Response {
     (StatusCode::CREATED, json(body)).into_response()
 }
 
-async fn nothing(request: Request) -> Response {
-    tracing::debug!(method = %request.method(), uri = %request.uri(), "the hollow API server has no such thing");
-    status(StatusCode::NOT_FOUND, "NotFound", "the hollow API server has no such thing")
+/// Whom to trust: nobody but those whose tokens are reviewed.
+const TRUST: &str = "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"extension-apiserver-authentication\",\"namespace\":\"kube-system\",\"resourceVersion\":\"1\"},\"data\":{}}";
+
+/// What else servers of aggregated APIs look at: it is there, and empty.
+async fn rest(request: Request) -> Response {
+    let query = Query::read(request.uri().query().map(str::to_owned));
+    let path = request.uri().path();
+    let read = request.method() == Method::GET;
+    let list =
+        |items: &[String]| query.other().unwrap_or_else(|| json(list("v1", "List", "", items)));
+    match path.rsplit('/').next() {
+        Some("configmaps") if read && path.contains("/kube-system/") => list(&[TRUST.into()]),
+        Some("extension-apiserver-authentication") if read => json(TRUST.into()),
+        Some("configmaps" | "secrets" | "apiservices") if read => list(&[]),
+        _ => {
+            let method = request.method();
+            tracing::debug!(%method, path, "the hollow API server has no such thing");
+            status(StatusCode::NOT_FOUND, "NotFound", "the hollow API server has no such thing")
+        }
+    }
 }
 
 /// A body without content that ends after a while: a watch in which nothing happens.

@@ -1,11 +1,12 @@
-//! All kubelets behind one listener: which node is asked is said by the address in the `Host` header.
+//! All kubelets behind one listener: which node is asked is said by the address in the request.
 
 use crate::fleet::{Fault, Fleet, Node};
 use crate::{Error, usage};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{Identity, Options, Server};
@@ -80,8 +81,8 @@ pub async fn kubelets(
     Ok((server, router))
 }
 
-async fn metrics(State(fleet): State<Arc<Fleet>>, headers: HeaderMap) -> Response {
-    let Some(node) = asked(&fleet, &headers) else {
+async fn metrics(State(fleet): State<Arc<Fleet>>, uri: Uri, headers: HeaderMap) -> Response {
+    let Some(node) = asked(&fleet, &uri, &headers) else {
         return (StatusCode::NOT_FOUND, "no node has this address\n").into_response();
     };
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -97,10 +98,11 @@ async fn metrics(State(fleet): State<Arc<Fleet>>, headers: HeaderMap) -> Respons
     }
 }
 
-fn asked(fleet: &Fleet, headers: &HeaderMap) -> Option<Node> {
-    let host = headers.get(header::HOST)?.to_str().ok()?;
-    let address = host.rsplit_once(':').map_or(host, |h| h.0);
-    fleet.at(address.parse().ok()?)
+/// HTTP/2 has the address in the target, HTTP/1.1 in the `Host` header.
+fn asked(fleet: &Fleet, uri: &Uri, headers: &HeaderMap) -> Option<Node> {
+    let header = || headers.get(header::HOST)?.to_str().ok()?.parse::<Authority>().ok();
+    let authority = uri.authority().cloned().or_else(header)?;
+    fleet.at(authority.host().parse().ok()?)
 }
 
 fn text(body: impl Into<Body>) -> Response {
