@@ -168,6 +168,7 @@ async function explore({ browser, server }) {
   assert.ok(result.length >= 8, `only ${result.length} series of CPU time`);
   await page.getByText(`${result.length} series`).waitFor();
   const rows = page.locator('button[aria-pressed]', { has: page.locator('code') });
+  await rows.first().waitFor();
   assert.equal(await rows.count(), result.length, 'not every series that came is drawn');
   await page.getByText(/samples read/).waitFor();
   assert.ok((await colors(page, 'canvas'))[0] > 8, 'the graph is blank');
@@ -180,6 +181,7 @@ async function explore({ browser, server }) {
   // The table, a second panel, a step: all in the address, all there after a reload.
   await page.getByText('Table', { exact: true }).click();
   await page.waitForURL(/g0\.tab=table/);
+  await page.locator('tbody tr').first().waitFor();
   assert.equal(await page.locator('tbody tr').count(), result.length);
   await page.getByRole('button', { name: 'Duplicate this panel' }).click();
   await page.waitForURL(/g1\.expr=rate/);

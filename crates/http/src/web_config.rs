@@ -149,19 +149,15 @@ impl WebConfig {
             Err(error) => {
                 let place = error.marker();
                 let what = error.info().to_string();
-                // The scanner may be a line past the end when it gives up.
-                let line = place.line().min(text.matches(['\r', '\n']).count() + 1);
-                reader.problems.push(Problem { line, column: place.col() + 1, what });
+                reader.problems.push(Problem { line: place.line(), column: place.col() + 1, what });
             }
         }
         if reader.problems.is_empty() {
             return Ok(config);
         }
-        // The parser counts a line behind the last for what is missing at the end.
+        // The scanner may be a line past the end where something is missing.
         let lines = text.matches(['\r', '\n']).count() + 1;
-        for problem in &mut reader.problems {
-            problem.line = problem.line.min(lines);
-        }
+        reader.problems.iter_mut().for_each(|p| p.line = p.line.min(lines));
         Err(Errors { path: path.into(), problems: reader.problems })
     }
 

@@ -139,6 +139,7 @@ impl Tree {
                 }
             }
             fill(&mut self.containers[i], entry);
+            explain(&mut self.containers[i], entry, state.hierarchies.mode());
         }
     }
 }
@@ -226,6 +227,7 @@ fn describe(key: &Key, entry: &Entry, state: &State) -> Container {
         container: meta.container.clone(),
         started_ms: Some(entry.started_ms),
         ended_ms: entry.ended_ms,
+        missing_always: missing.len(),
         missing,
         ..Container::default()
     }
@@ -271,4 +273,36 @@ fn fill(container: &mut Container, entry: &Entry) {
         memory_some_ratio: rates.pressure[1],
         io_some_ratio: rates.pressure[2],
     });
+}
+
+/// Says why of each figure that the newest reading does not have.
+fn explain(container: &mut Container, entry: &Entry, mode: Mode) {
+    let (reading, missing) = (&entry.reading, &mut container.missing);
+    missing.truncate(container.missing_always);
+    let off = match mode {
+        Mode::V1 | Mode::Hybrid => "the group is not in this controller's hierarchy",
+        _ => "this controller is not enabled for the group",
+    };
+    let mut say = |what: &'static str, known: bool, why: &'static str| {
+        if !known {
+            missing.push(Missing::new(what, why));
+        }
+    };
+    let rate = |read: bool| if read { "a rate needs two readings" } else { off };
+    say("cpu", container.cpu.usage_cores.is_some(), rate(reading.cpu.usage_ns.is_some()));
+    say("memory", container.memory.working_set_bytes.is_some(), off);
+    say("io", container.io.read_bytes_per_second.is_some(), rate(reading.io.is_some()));
+    say("threads", container.threads.is_some(), off);
+    say("processes", container.processes.is_some(), "its list of processes cannot be read");
+    say("oom", container.memory.oom_kills.is_some(), off);
+    if container.cpu.limit_cores.is_none() {
+        say("throttling", container.cpu.throttled_ratio.is_some(), "it has no CPU limit");
+    }
+    let network = match container.kind {
+        Kind::Container | Kind::Sandbox | Kind::Pod => {
+            "it shares the machine's network, or only root may see its own"
+        }
+        _ => "it has no network of its own",
+    };
+    say("network", container.network.is_some(), network);
 }

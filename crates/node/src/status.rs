@@ -3,27 +3,28 @@
 use crate::families::Counter;
 use model::Sink;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::time::Instant;
 
 /// Something that cannot be known here, why, and what would change that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// What is not collected.
-    pub what: String,
+    pub what: Cow<'static, str>,
     /// Why.
-    pub why: String,
+    pub why: Cow<'static, str>,
     /// What a person could do, where anything.
-    pub remedy: Option<String>,
+    pub remedy: Option<Cow<'static, str>>,
 }
 
 impl Missing {
     /// "This kernel does not have it."
-    pub fn new(what: impl Into<String>, why: impl Into<String>) -> Missing {
+    pub fn new(what: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Missing {
         Missing { what: what.into(), why: why.into(), remedy: None }
     }
 
     /// The same, with a remedy.
-    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Missing {
+    pub fn with_remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Missing {
         self.remedy = Some(remedy.into());
         self
     }
@@ -69,7 +70,7 @@ pub struct CollectorStatus {
 
 impl Failure {
     /// This kernel does not have a file.
-    pub(crate) fn absent(what: &str, file: &str) -> Failure {
+    pub(crate) fn absent(what: &'static str, file: &str) -> Failure {
         Failure::Missing(Missing::new(what, format!("this kernel has no {file}")))
     }
 }

@@ -89,6 +89,9 @@ pub struct Container {
     pub pressure: Option<Pressure>,
     /// What cannot be known, and why.
     pub missing: Vec<Missing>,
+    /// How many of `missing` are not about the newest figures.
+    #[serde(skip)]
+    pub(super) missing_always: usize,
 }
 
 /// CPU, in cores.

