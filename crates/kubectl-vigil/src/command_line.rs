@@ -12,11 +12,14 @@ Examples:
   kubectl vigil top pods -n shop --sort-by cpu  Usage beside requests and limits
   kubectl vigil top containers -A -o wide
   kubectl vigil top workloads -l app=web -o json
+  kubectl vigil advise -n shop                  What to ask for, by what was used
+  kubectl vigil advise deployment/web -o wide   With the evidence
+  kubectl vigil advise --image registry.example/web:2
   kubectl vigil why-missing pod web-5d9f -n shop
   kubectl vigil why-missing hpa web
   source <(kubectl-vigil completion bash)";
 
-/// What nodes and pods use beside what they asked for, and why a number is absent.
+/// What nodes and pods use beside what they asked for, what they should ask for, and why a number is absent.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-vigil",
@@ -42,6 +45,9 @@ pub enum Task {
     /// Usage beside requests, limits and what there is
     #[command(after_help = EXAMPLES)]
     Top(Top),
+    /// Propose requests and limits by what workloads used
+    #[command(after_help = EXAMPLES)]
+    Advise(Advise),
     /// Say which scrape, certificate, permission or rule made a number absent
     #[command(name = "why-missing", after_help = EXAMPLES)]
     WhyMissing(Why),
@@ -156,6 +162,25 @@ pub enum Output {
     Yaml,
     /// The same with commas
     Csv,
+}
+
+/// What `advise` takes.
+#[derive(Debug, Args)]
+pub struct Advise {
+    /// Only this workload: web, or deployment/web
+    pub name: Option<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// For a workload that is yet to come, by what others used that run this image
+    #[arg(long, conflicts_with_all = ["name", "all_namespaces"])]
+    pub image: Option<String>,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+    /// Without the line of headings
+    #[arg(long)]
+    pub no_headers: bool,
 }
 
 /// What `why-missing` takes.

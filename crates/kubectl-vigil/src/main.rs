@@ -1,10 +1,11 @@
 //! `kubectl vigil`: what nodes, pods, containers and workloads use beside what they asked for and
-//! may take, and why a number is absent.
+//! may take, what they should ask for, and why a number is absent.
 //!
 //! Asks the API server with the caller's own kubeconfig and rights, and nobody else.
 
 #![forbid(unsafe_code)]
 
+mod advise;
 mod command_line;
 mod objects;
 mod table;
@@ -34,6 +35,7 @@ async fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
     let cluster = line.access.connect().await?;
     match line.task {
         Task::Top(options) => top::run(&cluster, &line.access, &options).await,
+        Task::Advise(options) => advise::run(&cluster, &line.access, &options).await,
         Task::WhyMissing(options) => why::run(&cluster, &line.access, &options).await,
         Task::Completion { .. } => Ok(ExitCode::SUCCESS),
     }

@@ -160,10 +160,15 @@ impl Wanted {
         }
     }
 
+    /// Pods that are not over, without their usage.
+    pub async fn pod_objects(&self, cluster: &Cluster) -> anyhow::Result<Vec<Pod>> {
+        let objects = self.list(cluster, "/api/v1", "pods").await?;
+        Ok(objects.iter().map(Pod::read).filter(|p| !p.over).collect())
+    }
+
     /// Pods with their usage.
     pub async fn pods(&self, cluster: &Cluster) -> anyhow::Result<Vec<Pod>> {
-        let objects = self.list(cluster, "/api/v1", "pods").await?;
-        let mut pods: Vec<Pod> = objects.iter().map(Pod::read).filter(|p| !p.over).collect();
+        let mut pods = self.pod_objects(cluster).await?;
         let metrics = self.metrics(cluster, "pods").await?;
         let mut usage: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
         for item in &metrics {

@@ -16,6 +16,11 @@ pub struct Column {
     pub wide: bool,
 }
 
+/// A column, in one line.
+pub const fn column(heading: &'static str, name: &'static str, unit: Unit, wide: bool) -> Column {
+    Column { heading, name, unit, wide }
+}
+
 /// How numbers are shown in tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -122,7 +127,6 @@ mod tests {
 
     #[test]
     fn every_form() {
-        let column = |heading, name, unit, wide| Column { heading, name, unit, wide };
         let columns = [
             column("NAME", "name", Unit::Text, false),
             column("CPU", "cpuMillicores", Unit::Cpu, false),

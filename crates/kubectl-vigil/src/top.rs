@@ -2,7 +2,7 @@
 
 use crate::command_line::{Access, Output, SortBy, Top, What};
 use crate::objects::{Amount, Container, Pod, Wanted};
-use crate::table::{Column, Unit, write};
+use crate::table::{Column, Unit, column, write};
 use anyhow::bail;
 use cluster::Cluster;
 use serde_json::{Value, json};
@@ -55,10 +55,6 @@ fn sort(columns: &[Column], rows: &mut [Vec<Value>], by: SortBy) {
     if let Some(at) = columns.iter().position(|c| c.name == name) {
         rows.sort_by_key(|row| std::cmp::Reverse(row[at].as_i64().unwrap_or(-1)));
     }
-}
-
-const fn column(heading: &'static str, name: &'static str, unit: Unit, wide: bool) -> Column {
-    Column { heading, name, unit, wide }
 }
 
 const USAGE: [Column; 10] = [
