@@ -244,9 +244,10 @@ fn label_with_quantile(
     let mut parts: Vec<(u64, Series)> = Vec::new();
     for (i, quantile) in values.iter().enumerate() {
         let Some(value) = series.points.float(i) else { continue };
+        let quantile = quantile + 0.0; // the label knows one zero
         let bits = quantile.to_bits();
         let at = parts.iter().position(|p| p.0 == bits).unwrap_or_else(|| {
-            let labels = series.labels.builder().set(name, &open_metrics(*quantile)).build();
+            let labels = series.labels.builder().set(name, &open_metrics(quantile)).build();
             let points = Points::absent(grid.count);
             parts.push((bits, Series { labels, drop_name: series.drop_name, points }));
             parts.len() - 1
