@@ -100,9 +100,8 @@ impl Sum {
     fn cells(&self) -> Vec<Value> {
         let limited = self.limited.unwrap_or_default();
         let mut cells = Vec::with_capacity(USAGE.len());
-        let parts: [(fn(&Amount) -> i64, bool); 2] =
-            [(|a| a.cpu, limited[0]), (|a| a.memory, limited[1])];
-        for (part, limited) in parts {
+        let parts: [fn(&Amount) -> i64; 2] = [|a| a.cpu, |a| a.memory];
+        for (part, limited) in parts.into_iter().zip(limited) {
             let usage = self.usage.as_ref().map(part);
             let request = Some(part(&self.requests)).filter(|r| *r > 0);
             let limit = Some(part(&self.limits)).filter(|_| limited);

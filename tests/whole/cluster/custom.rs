@@ -57,7 +57,8 @@ fn own_the_groups(cluster: &Cluster) -> Result<()> {
     cluster.apply(RULES)?;
     // A pod that changes has its volumes brought up to date at once rather than within a minute.
     let stamp = format!("test.kubevigil.dev/stamp={}", std::process::id());
-    let words = ["--namespace=kubevigil-system", "annotate", "--overwrite", "pods", "--all", &stamp];
+    let words =
+        ["--namespace=kubevigil-system", "annotate", "--overwrite", "pods", "--all", &stamp];
     cluster.kubectl(&words)?;
     until("the rules", Duration::from_secs(150), || {
         let list = cluster.json("/apis/external.metrics.k8s.io/v1beta1")?;
@@ -83,11 +84,15 @@ fn by_a_custom_and_by_an_external_metric_from_one_to_three_and_back() {
     replicas(&namespace, "mailer", 3);
 
     let name = &namespace.name;
-    let path = format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{name}/pods/*/work_depth?labelSelector=app%3Dworker");
+    let path = format!(
+        "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{name}/pods/*/work_depth?labelSelector=app%3Dworker"
+    );
     let list = cluster.json(&path).unwrap();
-    let values: Vec<&str> = list["items"].as_array().unwrap().iter().filter_map(|i| i["value"].as_str()).collect();
+    let values: Vec<&str> =
+        list["items"].as_array().unwrap().iter().filter_map(|i| i["value"].as_str()).collect();
     assert!(!values.is_empty() && values.iter().all(|v| *v == "40"), "{list}");
-    let nothing = format!("/apis/custom.metrics.k8s.io/v1beta1/namespaces/{name}/pods/none/work_depth");
+    let nothing =
+        format!("/apis/custom.metrics.k8s.io/v1beta1/namespaces/{name}/pods/none/work_depth");
     let (status, said) = cluster.ask(&nothing, "").unwrap();
     assert!(status == 404 && said.contains("returned nothing for pods"), "{status}: {said}");
 

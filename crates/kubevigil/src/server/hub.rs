@@ -47,6 +47,9 @@ pub struct Fixed {
     pub keeps_history: bool,
 }
 
+/// What series mean, and when it was gathered last.
+type KnownMetadata = (Option<Instant>, Arc<BTreeMap<String, Metadata>>);
+
 /// What all parts share.
 pub struct Hub {
     /// What does not change.
@@ -57,7 +60,7 @@ pub struct Hub {
     store: OnceLock<Db>,
     opening: Mutex<Option<Opening>>,
     itself: Mutex<(Itself, Usage, Option<Instant>)>,
-    metadata: Mutex<(Option<Instant>, Arc<BTreeMap<String, Metadata>>)>,
+    metadata: Mutex<KnownMetadata>,
 }
 
 /// A lock whose holder panicked still holds plain data.
