@@ -1,0 +1,121 @@
+//! `kubectl vigil` as its user runs it, with the user's own kubeconfig, through the aggregator.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use stage::cluster::load::{self, Container};
+use stage::cluster::{self, Cluster, Namespace, server, until};
+use stage::program::built;
+use std::process::Output;
+use std::time::Duration;
+
+/// Runs the plugin in there.
+pub(super) fn vigil(cluster: &Cluster, words: &[&str]) -> Result<Output> {
+    let program = built("kubectl-vigil");
+    let program = program.to_str().context("a path in UTF-8")?;
+    cluster.command(&[&[program], words].concat()).output().context("kubectl vigil")
+}
+
+/// What it printed; an error where it failed.
+fn printed(namespace: &Namespace, words: &[&str]) -> Result<String> {
+    let words = [words, &["--namespace", &namespace.name]].concat();
+    let output = vigil(namespace.cluster, &words)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{words:?}: {}: {said}{complaint}", output.status);
+    Ok(said)
+}
+
+fn json(namespace: &Namespace, words: &[&str]) -> Result<Vec<Value>> {
+    let said = printed(namespace, &[words, &["-o", "json"]].concat())?;
+    serde_json::from_str(&said).with_context(|| said)
+}
+
+#[test]
+fn usage_stands_beside_requests_and_limits_and_advice_beside_both() {
+    let Some((_guard, cluster)) = cluster::share("cluster::plugin") else { return };
+    if server::is_replaced() {
+        return eprintln!("cluster::plugin: metrics-server has none");
+    }
+    let namespace = cluster.namespace("plugin").unwrap();
+    let container = Container { name: "app".into(), cpu_milli: 80, memory_mib: 8 };
+    namespace.apply(&load::deployment("web", &container)).unwrap();
+
+    // Usage comes up to the limit, of which a half is asked for.
+    let pods = until("usage of the pod", Duration::from_secs(90), || {
+        let pods = json(&namespace, &["top", "pods"])?;
+        let cpu = pods.first().and_then(|p| p["cpuMillicores"].as_i64()).context("no usage")?;
+        ensure!((70..=90).contains(&cpu), "{pods:?}");
+        Ok(pods)
+    })
+    .unwrap();
+    let pod = &pods[0];
+    assert_eq!(pods.len(), 1);
+    assert_eq!(
+        (&pod["cpuRequestMillicores"], &pod["cpuLimitMillicores"]),
+        (&40.into(), &80.into())
+    );
+    assert_eq!(pod["memoryRequestBytes"], 16 << 20);
+    let of = |part: &str| pod[part].as_i64().unwrap();
+    assert_eq!(of("cpuPercentOfLimit"), of("cpuMillicores") * 100 / 80);
+    let name = pod["name"].as_str().unwrap();
+    assert_eq!(pod["node"], "node-1");
+
+    let containers = json(&namespace, &["top", "containers", "app"]).unwrap();
+    assert_eq!((&containers[0]["pod"], &containers[0]["name"]), (&pod["name"], &"app".into()));
+    let workloads = json(&namespace, &["top", "workloads"]).unwrap();
+    assert_eq!(
+        (&workloads[0]["name"], &workloads[0]["pods"]),
+        (&"Deployment/web".into(), &1.into())
+    );
+    let nodes = json(&namespace, &["top", "nodes"]).unwrap();
+    assert!(nodes[0]["cpuRequestedMillicores"].as_i64().unwrap() >= 40, "{nodes:?}");
+    assert!(nodes[0]["memoryPercentOfAllocatable"].is_i64(), "{nodes:?}");
+    let table = printed(&namespace, &["top", "pods", "-l", "app=web"]).unwrap();
+    assert!(table.starts_with("NAME ") && table.contains(name), "{table}");
+    let none = printed(&namespace, &["top", "pods", "-l", "app=other"]).unwrap();
+    assert_eq!(none, "");
+
+    let why = printed(&namespace, &["why-missing", "pod", name]).unwrap();
+    assert!(why.starts_with("Present: "), "{why}");
+    let absent = vigil(cluster, &["why-missing", "pod", "nowhere", "-n", &namespace.name]).unwrap();
+    assert_eq!(absent.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&absent.stdout);
+    assert!(said.contains(&format!("There is no pod {}/nowhere.", namespace.name)), "{said}");
+
+    let advice = until("an estimate", Duration::from_secs(90), || {
+        let advice = json(&namespace, &["advise", "deployment/web"])?;
+        ensure!(advice[0]["cpuP95Millicores"].as_i64().is_some_and(|c| c > 60), "{advice:?}");
+        Ok(advice)
+    })
+    .unwrap();
+    let advice = &advice[0];
+    assert_eq!(advice["cpuRequestMillicores"], 40);
+    // p95 and 15 %: more than what is asked for.
+    assert!(advice["cpuRequestAdviceMillicores"].as_i64().unwrap() > 70, "{advice}");
+    assert_eq!(advice["confidence"], "low");
+}
+
+#[test]
+fn an_autoscaler_without_a_metric_is_explained() {
+    let Some((_guard, cluster)) = cluster::share("cluster::plugin") else { return };
+    if server::is_replaced() {
+        return eprintln!("cluster::plugin: metrics-server has none");
+    }
+    let namespace = cluster.namespace("plugin").unwrap();
+    namespace
+        .apply(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      terminationGracePeriodSeconds: 0\n      containers: [{name: app, image: 'localhost/busybox:1', imagePullPolicy: Never}]\n",
+        )
+        .unwrap();
+    namespace.kubectl(&["autoscale", "deployment", "web", "--cpu=50%", "--max=3"]).unwrap();
+    until("what the autoscaler misses", Duration::from_secs(90), || {
+        let words = ["why-missing", "hpa", "web", "-n", &namespace.name];
+        let output = vigil(cluster, &words)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.code() == Some(2), "{}: {said}", output.status);
+        ensure!(said.contains("ScalingActive: FailedGetResourceMetric"), "{said}");
+        ensure!(said.contains("NoRequest: container \"app\""), "{said}");
+        Ok(())
+    })
+    .unwrap();
+}
