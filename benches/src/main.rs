@@ -9,6 +9,7 @@ mod agent;
 mod machine;
 mod process;
 mod scraper;
+mod standalone;
 mod table;
 
 use clap::Parser;
