@@ -34,7 +34,7 @@ pub fn run(containers: usize, rounds: usize) -> Result<()> {
     if let Some(lack) = container::lack() {
         bail!("the agent's bench {lack}");
     }
-    build_agent()?;
+    build()?;
     let running = start_containers(containers)?;
     let mut contenders = [
         node_exporter().context("node_exporter")?,
@@ -61,6 +61,8 @@ pub fn run(containers: usize, rounds: usize) -> Result<()> {
         }
     }
     report(containers, rounds, contenders);
+    // Over the same containers, the others gone.
+    crate::standalone::run(rounds)?;
     drop(running);
     Ok(())
 }
@@ -109,14 +111,17 @@ fn report(containers: usize, rounds: usize, contenders: [Contender; 3]) {
     );
 }
 
-/// Builds the agent as it is released.
-fn build_agent() -> Result<()> {
-    let status = Command::new("cargo")
-        .args(["build", "--release", "--locked", "-q", "-p", "kubevigil-agent"])
-        .current_dir(repository())
-        .status()?;
-    if !status.success() {
-        bail!("cargo build of kubevigil-agent failed");
+/// Builds our programs as they are released: each by itself, since together they would share the
+/// features of what they link.
+fn build() -> Result<()> {
+    for program in ["kubevigil", "kubevigil-agent"] {
+        let status = Command::new("cargo")
+            .args(["build", "--release", "--locked", "-q", "-p", program])
+            .current_dir(repository())
+            .status()?;
+        if !status.success() {
+            bail!("cargo build of {program} failed");
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod core_metrics;
 mod machine;
 mod process;
 mod scraper;
+mod standalone;
 mod table;
 
 use clap::Parser;
