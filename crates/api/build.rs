@@ -12,8 +12,14 @@ fn main() -> io::Result<()> {
     let dist = crate_dir.join("../../web/dist");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=KUBEVIGIL_REVISION");
-    // The folder itself, so that its appearing and its going are seen; a folder is looked through.
-    println!("cargo:rerun-if-changed={}", dist.display());
+    // The folder itself, so that its appearing and its going are seen; a folder is looked through. While it
+    // is absent the one above does as well, since an absent file would count as changed each time.
+    let web = crate_dir.join("../../web");
+    let seen = match dist.is_dir() || web.join("node_modules").is_dir() {
+        true => &dist,
+        false => &web,
+    };
+    println!("cargo:rerun-if-changed={}", seen.display());
 
     let mut files = Vec::new();
     if dist.join("index.html").is_file() {

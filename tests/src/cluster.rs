@@ -177,7 +177,8 @@ impl Cluster {
     pub fn namespace(&self, prefix: &str) -> Result<Namespace<'_>> {
         let name = format!("{prefix}-{}", unique_hex(6));
         self.kubectl(&["create", "namespace", &name])?;
-        until("the namespace's account", Duration::from_secs(20), || {
+        // Controllers that lost the API server come back within a minute and a half.
+        until("the namespace's account", Duration::from_secs(90), || {
             self.get(&format!("/api/v1/namespaces/{name}/serviceaccounts/default"))
         })?;
         Ok(Namespace { cluster: self, name })

@@ -21,7 +21,7 @@ pub struct Asked {
 pub struct Requests<'scope> {
     asked: Arc<Mutex<Vec<Asked>>>,
     ended: Arc<AtomicBool>,
-    thread: std::thread::ScopedJoinHandle<'scope, ()>,
+    thread: Option<std::thread::ScopedJoinHandle<'scope, ()>>,
 }
 
 impl<'scope> Requests<'scope> {
@@ -50,13 +50,13 @@ impl<'scope> Requests<'scope> {
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
             }
         });
-        Requests { asked, ended, thread }
+        Requests { asked, ended, thread: Some(thread) }
     }
 
     /// Ends it and gives all that it asked, in order.
-    pub fn end(self) -> Result<Vec<Asked>> {
+    pub fn end(mut self) -> Result<Vec<Asked>> {
         self.ended.store(true, Ordering::Relaxed);
-        if self.thread.join().is_err() {
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             anyhow::bail!("the client panicked");
         }
         // Late answers are waited for.
@@ -64,6 +64,13 @@ impl<'scope> Requests<'scope> {
         let mut asked = self.asked.lock().map(|a| a.clone()).unwrap_or_default();
         asked.sort_by_key(|a| a.at);
         Ok(asked)
+    }
+}
+
+/// A test that fails meanwhile ends it, too: its scope waits for all threads.
+impl Drop for Requests<'_> {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 }
 

@@ -42,6 +42,29 @@ fn without_rights_it_is_refused_through_the_aggregator_and_directly() {
     }
     let (status, body) = cluster.server(NODES, &["--header", "Authorization: Bearer x"]).unwrap();
     assert_eq!(status, 401, "{body}");
+
+    // PromQL is for those who may read of the whole cluster; /api/ alone is open to every account.
+    let query = "/api/v1/query?query=up";
+    for account in ["viewer", "nobody"] {
+        let token = namespace.kubectl(&["create", "token", account]).unwrap();
+        let bearer = format!("Authorization: Bearer {}", token.trim());
+        let (status, body) = cluster.server(query, &["--header", &bearer]).unwrap();
+        assert!(status == 403 && body.contains("queries"), "{account}: {status}: {body}");
+    }
+    let binding = format!("view-{}", namespace.name);
+    let role = format!("--serviceaccount={}:nobody", namespace.name);
+    cluster
+        .kubectl(&["create", "clusterrolebinding", &binding, "--clusterrole=view", &role])
+        .unwrap();
+    let token = namespace.kubectl(&["create", "token", "nobody"]).unwrap();
+    let bearer = format!("Authorization: Bearer {}", token.trim());
+    let asked = until("the role to be known", Duration::from_secs(30), || {
+        let (status, body) = cluster.server(query, &["--header", &bearer])?;
+        anyhow::ensure!(status == 200 && body.contains("\"kubelet\""), "{status}: {body}");
+        Ok(())
+    });
+    cluster.kubectl(&["delete", "clusterrolebinding", &binding]).unwrap();
+    asked.unwrap();
 }
 
 #[test]

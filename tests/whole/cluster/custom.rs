@@ -73,7 +73,7 @@ fn by_a_custom_and_by_an_external_metric_from_one_to_three_and_back() {
     own_the_groups(cluster).unwrap();
     let namespace = cluster.namespace("scale-custom").unwrap();
     namespace.apply(&telling("worker", "work_queue_depth", 40)).unwrap();
-    namespace.apply(&telling("shop", r#"orders_waiting{queue=\\\"mail\\\"}"#, 60)).unwrap();
+    namespace.apply(&telling("shop", r#"orders_waiting{queue=\\"mail\\"}"#, 60)).unwrap();
     namespace.apply(&telling("mailer", "mails_total", 0)).unwrap();
     let custom = "{type: Pods, pods: {metric: {name: work_depth}, target: {type: AverageValue, averageValue: 20}}}";
     namespace.apply(&autoscaler("worker", custom)).unwrap();

@@ -27,7 +27,11 @@ fn pods(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(names.filter_map(|p| p["metadata"]["name"].as_str().map(Into::into)).collect())
 }
 
+/// Waits until all is as it was: pods reach the API server, and both of our servers answer.
 pub(super) fn await_both(cluster: &Cluster) {
+    // kube-proxy looks for an API server that it lost after 30 to 60 s; until then it refuses connections.
+    let service = ["curl", "--silent", "--insecure", "--max-time", "2", "https://10.96.0.1/readyz"];
+    until("the API server's service", Duration::from_secs(120), || cluster.exec(&service)).unwrap();
     let ready = ["rollout", "status", "deployment/kubevigil", "--timeout=90s"];
     cluster.kubectl(&[&["--namespace", "kubevigil-system"], &ready[..]].concat()).unwrap();
     answers_again(cluster, Duration::from_secs(30));

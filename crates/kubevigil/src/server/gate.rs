@@ -71,14 +71,10 @@ impl Access for Gate {
     }
 }
 
-/// Lets only those through who may do the request's verb with its path.
+/// Lets only those through who may do what the request does with the store.
 pub async fn by_path(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let wanted = Attributes {
-        verb: parts.method.as_str().to_ascii_lowercase(),
-        path: parts.uri.path().to_owned(),
-        ..Attributes::default()
-    };
+    let wanted = of_store(parts.method.as_str(), parts.uri.path());
     match Gate::decide(&gate, &parts, &wanted).await {
         Ok(_) => {
             let mut request = Request::from_parts(parts, body);
@@ -87,6 +83,33 @@ pub async fn by_path(State(gate): State<Arc<Gate>>, request: Request, next: Next
             next.run(request).await
         }
         Err(status) => refusal(&status),
+    }
+}
+
+/// What a request outside Kubernetes' APIs has to be allowed.
+///
+/// The store's API is a resource, not a path: Prometheus's paths begin with `/api/`, which every
+/// authenticated account may read by the role `system:discovery`. `/metrics` is a path by convention.
+fn of_store(method: &str, path: &str) -> Attributes {
+    let path = path.to_owned();
+    if path == "/metrics" {
+        return Attributes { verb: method.to_ascii_lowercase(), path, ..Attributes::default() };
+    }
+    let (resource, verb) = if path.starts_with("/api/v1/admin/") {
+        ("series", "delete")
+    } else if path == "/api/v1/write" || path.starts_with("/api/v1/otlp/") {
+        ("series", "create")
+    } else {
+        ("queries", "get") // by GET or by POST
+    };
+    Attributes {
+        verb: verb.into(),
+        is_resource: true,
+        group: "kubevigil.dev".into(),
+        version: "v1".into(),
+        resource: resource.into(),
+        path,
+        ..Attributes::default()
     }
 }
 
@@ -102,4 +125,27 @@ fn refusal(status: &Status) -> Response {
     });
     let json = [(header::CONTENT_TYPE, "application/json")];
     (code, json, body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_no_path_that_everybody_may_read() {
+        let of = |method, path| {
+            let Attributes { verb, is_resource, resource, .. } = of_store(method, path);
+            (verb, is_resource, resource)
+        };
+        let resource = |verb: &str, name: &str| (verb.to_owned(), true, name.to_owned());
+        for path in
+            ["/api/v1/query", "/api/vigil/v1/status", "/", "/federate", "/apis", "/metrics/"]
+        {
+            assert_eq!(of("POST", path), resource("get", "queries"), "{path}");
+        }
+        assert_eq!(of("POST", "/api/v1/write"), resource("create", "series"));
+        assert_eq!(of("POST", "/api/v1/otlp/v1/metrics"), resource("create", "series"));
+        assert_eq!(of("PUT", "/api/v1/admin/tsdb/snapshot"), resource("delete", "series"));
+        assert_eq!(of("GET", "/metrics"), ("get".into(), false, String::new()));
+    }
 }
