@@ -1,7 +1,7 @@
 //! Rows of cells, written as a table, as JSON, YAML or with commas.
 
 use crate::command_line::Output;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,13 @@ pub fn write(columns: &[Column], rows: &[Vec<Value>], output: Output, headers: b
         Output::Table => table(columns, rows, headers, false),
         Output::Wide => table(columns, rows, headers, true),
         Output::Json => {
-            let all = rows.iter().map(|row| Value::Object(object(columns, row))).collect();
-            format!("{:#}\n", Value::Array(all))
+            let objects: Vec<String> = rows.iter().map(|row| json(columns, row)).collect();
+            match objects.is_empty() {
+                true => "[]\n".to_owned(),
+                false => format!("[\n{}\n]\n", objects.join(",\n")),
+            }
         }
-        Output::Yaml => rows.iter().map(|row| yaml(&object(columns, row))).collect(),
+        Output::Yaml => rows.iter().map(|row| yaml(columns, row)).collect(),
         Output::Csv => {
             let mut out = String::new();
             if headers {
@@ -59,15 +62,18 @@ pub fn write(columns: &[Column], rows: &[Vec<Value>], output: Output, headers: b
     }
 }
 
-fn object(columns: &[Column], row: &[Value]) -> Map<String, Value> {
-    columns.iter().zip(row).map(|(c, v)| (c.name.to_owned(), v.clone())).collect()
+/// An object with its fields in the columns' order.
+fn json(columns: &[Column], row: &[Value]) -> String {
+    let fields: Vec<String> =
+        columns.iter().zip(row).map(|(c, value)| format!("    \"{}\": {value}", c.name)).collect();
+    format!("  {{\n{}\n  }}", fields.join(",\n"))
 }
 
-fn yaml(object: &Map<String, Value>) -> String {
+fn yaml(columns: &[Column], row: &[Value]) -> String {
     let mut out = String::new();
-    for (i, (name, value)) in object.iter().enumerate() {
+    for (i, (column, value)) in columns.iter().zip(row).enumerate() {
         // JSON's scalars are YAML's.
-        out += &format!("{}{name}: {value}\n", if i == 0 { "- " } else { "  " });
+        out += &format!("{}{}: {value}\n", if i == 0 { "- " } else { "  " }, column.name);
     }
     out
 }
@@ -143,7 +149,11 @@ mod tests {
             written(Output::Csv, true),
             "name,cpuMillicores,memoryPercent\n\"a,b\",1500,7\nc,,90\n"
         );
-        assert!(written(Output::Yaml, true).contains("  cpuMillicores: null\n"));
+        assert_eq!(
+            written(Output::Yaml, true),
+            "- name: \"a,b\"\n  cpuMillicores: 1500\n  memoryPercent: 7\n\
+             - name: \"c\"\n  cpuMillicores: null\n  memoryPercent: 90\n"
+        );
         let json: Value = serde_json::from_str(&written(Output::Json, true)).unwrap();
         assert_eq!(json[0]["cpuMillicores"], 1500);
     }
