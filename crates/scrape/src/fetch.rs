@@ -28,12 +28,19 @@ struct Place {
     path_and_query: String,
 }
 
-/// Buffers of one target, kept from scrape to scrape.
+/// Buffers of one scrape, kept for another one.
 #[derive(Default)]
 pub(crate) struct Buffers {
     raw: Vec<u8>,
     /// The body, decompressed.
     pub body: Vec<u8>,
+}
+
+impl Buffers {
+    /// Bytes of memory.
+    pub fn capacity(&self) -> usize {
+        self.raw.capacity() + self.body.capacity()
+    }
 }
 
 /// Asks a target; the body is in `buffers` afterwards.

@@ -34,6 +34,17 @@ pub(crate) fn ingest(
     let mut family = Meta::default();
     loop {
         let line = parser.line() + 1;
+        // A line that begins as the one that came here in the last scrape names the same series.
+        if let Some(known) = batch.expects(parser.rest())
+            && let Some((value, time_ms)) = parser.next_known(known)
+        {
+            done.samples += 1;
+            if job.limits.samples > 0 && done.samples > job.limits.samples {
+                return Err(Error::SampleLimit { limit: job.limits.samples });
+            }
+            batch.push_expected(value, time_ms.filter(|_| job.honor_timestamps));
+            continue;
+        }
         let Some(event) = parser.next()? else { break };
         match event {
             Event::Sample(sample) => {
@@ -169,7 +180,8 @@ fn put(
     }
     let clashes = job.honor_labels && pairs.iter().any(|p| target.get(p.0).is_some());
     if !clashes {
-        batch.sample(&sample.name, pairs, sample.value, time_ms);
+        let line = sample.series.as_bytes();
+        batch.sample_line(line, &sample.name, pairs, sample.value, time_ms);
         return Ok(());
     }
     // The sample's own labels win; an empty one takes the target's away.
@@ -180,6 +192,7 @@ fn put(
     labels.set(METRIC_NAME, &sample.name);
     let value = Value::Float(sample.value);
     let time_ms = time_ms.unwrap_or(batch.time_ms());
-    batch.push(&labels.build(), Sample { time_ms, start_ms: 0, value });
+    let sample_at = Sample { time_ms, start_ms: 0, value };
+    batch.push_line(sample.series.as_bytes(), &labels.build(), sample_at);
     Ok(())
 }

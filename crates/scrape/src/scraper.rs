@@ -70,6 +70,25 @@ struct Shared {
     options: Options,
     slots: Semaphore,
     counts: Counts,
+    /// Buffers that no scrape has at the moment: a few serve all targets, one after the other.
+    spare: Mutex<Vec<Buffers>>,
+}
+
+/// So many buffers are kept, of so many bytes at most.
+const SPARE: usize = 8;
+const SPARE_BYTES: usize = 4 << 20;
+
+impl Shared {
+    fn take_buffers(&self) -> Buffers {
+        lock(&self.spare).pop().unwrap_or_default()
+    }
+
+    fn give_buffers(&self, buffers: Buffers) {
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE && buffers.capacity() <= SPARE_BYTES {
+            spare.push(buffers);
+        }
+    }
 }
 
 struct Running {
@@ -88,7 +107,8 @@ impl Scraper {
     /// A scraper without targets.
     pub fn new(db: Db, options: Options) -> Scraper {
         let slots = Semaphore::new(options.concurrency.max(1));
-        let shared = Arc::new(Shared { db, options, slots, counts: Counts::default() });
+        let (counts, spare) = (Counts::default(), Mutex::default());
+        let shared = Arc::new(Shared { db, options, slots, counts, spare });
         Scraper { shared, running: Mutex::default(), tls: Mutex::default() }
     }
 
@@ -286,6 +306,7 @@ impl Loop {
     async fn scrape(&mut self) -> Scraped {
         let time_ms = now_ms();
         let start = Instant::now();
+        self.buffers = self.shared.take_buffers();
         let timeout = Duration::from_millis(self.target.timeout_ms);
         let asked = tokio::time::timeout(timeout, async {
             // The semaphore is never closed.
@@ -316,10 +337,8 @@ impl Loop {
             }
         };
         self.tell(time_ms, took, done, &body, syntax);
-        // The memory of one large answer is not kept for ever.
-        if body.capacity() <= 4 << 20 {
-            self.buffers.body = body;
-        }
+        self.buffers.body = body;
+        self.shared.give_buffers(std::mem::take(&mut self.buffers));
         Some(group)
     }
 

@@ -1,9 +1,12 @@
 //! Writers: a [`Group`] for each target, a [`Batch`] for each of its rounds.
 //!
-//! A group remembers the layout of its last round: the bytes that named each sample, and the slot
-//! that took it. A sample that comes in the same place is recognised by comparing those bytes.
+//! A group remembers the layout of its last round: for each sample a digest of the bytes that named
+//! it, and the slot that took it. A sample that comes in the same place is recognised by its digest
+//! (128 bits of XXH3 over a secret of this process), so that a name costs 20 bytes, however long it is.
 
 use crate::db::Db;
+use crate::digest::{Digest, digest};
+use crate::head::Head;
 use crate::plan::Round;
 use crate::{Error, Metadata};
 use model::labels::METRIC_NAME;
@@ -23,8 +26,8 @@ pub struct Group {
 pub(crate) struct Writer {
     /// The samples of the last round, in order.
     layout: Vec<Entry>,
-    /// The bytes that named them, one after the other.
-    keys: Vec<u8>,
+    /// As of which forgetting of series their numbers hold.
+    forgotten: u64,
     /// The store's group that takes samples without a time of their own.
     main: Option<u32>,
     /// The store's groups that take samples with a time of their own.
@@ -43,14 +46,14 @@ pub(crate) struct Writer {
 /// A series that the layout does not have in its place.
 pub(crate) struct Pending {
     pub labels: Labels,
-    key: Box<[u8]>,
+    name: Digest,
 }
 
 /// A sample of the last round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    /// The end of its bytes in `keys`.
-    end: u32,
+    /// Of the bytes that named it.
+    name: Digest,
     pub place: Place,
 }
 
@@ -109,12 +112,14 @@ impl Group {
     ///
     /// Nothing of it is seen before [`Batch::commit`]; dropping the batch discards it.
     pub fn begin(&mut self, time_ms: i64) -> Batch<'_> {
-        self.writer.rows.clear();
-        self.writer.histograms.clear();
-        self.writer.pending.clear();
-        self.writer.told.clear();
+        let writer = &mut self.writer;
+        writer.rows = Vec::with_capacity(writer.layout.len());
+        writer.histograms.clear();
+        writer.pending.clear();
+        writer.told.clear();
+        self.db.read_head(|head| writer.settle(head));
         let epoch = self.db.epoch();
-        Batch { group: self, time_ms, epoch, at: 0, searched: 0 }
+        Batch { group: self, time_ms, epoch, at: 0, shuffled: None, text: Vec::new() }
     }
 
     /// Marks every series of the last round as stale at `time_ms`: the target is gone.
@@ -135,10 +140,20 @@ pub struct Batch<'a> {
     time_ms: i64,
     /// The place in the layout at which the next sample is expected.
     at: usize,
-    /// Entries of the layout looked at beyond the expected ones; bounds the work of a shuffle.
-    searched: usize,
+    /// Made once a sample was not found near where it was expected.
+    shuffled: Option<Shuffled>,
+    /// Reused for the bytes of names.
+    text: Vec<u8>,
     /// The log epoch in which the round began.
     epoch: u32,
+}
+
+/// The layout of a round whose samples come in another order.
+struct Shuffled {
+    /// Where each sample of the layout is.
+    places: HashMap<Digest, u32>,
+    /// Which of them came already: a sample that comes twice is told by its labels.
+    taken: Vec<bool>,
 }
 
 /// Ends a name; no UTF-8 text has it.
@@ -150,17 +165,31 @@ const COMPLETE: u8 = 1;
 /// Begins the key of a sample to whose labels the target's are added.
 const TARGET: u8 = 2;
 
+/// Begins the key of a sample that is named by a line of text.
+const LINE: u8 = 3;
+
 /// How far ahead an entry is looked for when a sample is not the expected one.
-const LOOK_AHEAD: usize = 512;
+const LOOK_AHEAD: usize = 16;
 
 impl Batch<'_> {
     /// Adds a sample of a series whose labels are complete: the target's are not added.
     ///
     /// A series has one sample in a round; of several the first is kept.
     pub fn push(&mut self, labels: &Labels, sample: Sample) {
-        let entry = match self.find(COMPLETE, "", labels.iter()) {
+        let name = self.name(COMPLETE, "", labels.iter());
+        self.push_named(name, labels, sample);
+    }
+
+    /// As [`Batch::push`], for a series that a line of text names: the next round may know it by
+    /// [`Batch::expects`].
+    pub fn push_line(&mut self, line: &[u8], labels: &Labels, sample: Sample) {
+        self.push_named(digest(LINE, line), labels, sample);
+    }
+
+    fn push_named(&mut self, name: Digest, labels: &Labels, sample: Sample) {
+        let entry = match self.find(name) {
             Some(entry) => entry,
-            None => self.add(labels.clone(), key(COMPLETE, "", labels.iter())),
+            None => self.add(labels.clone(), name),
         };
         let writer = &mut self.group.writer;
         let (bits, histogram) = match sample.value {
@@ -173,6 +202,40 @@ impl Batch<'_> {
         let Sample { time_ms, start_ms, .. } = sample;
         let timed = time_ms != self.time_ms;
         writer.rows.push(Row { entry, timed, time_ms, start_ms, bits, histogram });
+    }
+
+    /// How many bytes of `text` name the series that is expected next: those that named it in the
+    /// last round. `None` where another one comes.
+    pub fn expects(&self, text: &[u8]) -> Option<usize> {
+        let name = self.group.writer.layout.get(self.at)?.name;
+        let line = text.get(..name.length()).filter(|_| self.is_free(self.at))?;
+        (digest(LINE, line) == name).then_some(line.len())
+    }
+
+    /// Adds a sample of the series for which [`Batch::expects`] just gave a length.
+    pub fn push_expected(&mut self, value: f64, time_ms: Option<i64>) {
+        let entry = self.take(self.at);
+        self.push_float(entry, value, time_ms);
+    }
+
+    /// As [`Sink::sample`], for a sample that is named by a line of text.
+    pub fn sample_line(
+        &mut self,
+        line: &[u8],
+        name: &str,
+        labels: &[(&str, &str)],
+        value: f64,
+        time_ms: Option<i64>,
+    ) {
+        let digest = digest(LINE, line);
+        let entry = match self.find(digest) {
+            Some(entry) => entry,
+            None => {
+                let labels = full_labels(&self.group.target, name, labels.iter().copied());
+                self.add(labels, digest)
+            }
+        };
+        self.push_float(entry, value, time_ms);
     }
 
     /// The time of the round, milliseconds since the Unix epoch.
@@ -191,21 +254,18 @@ impl Batch<'_> {
     ///
     /// Returns once the round was given to the kernel; it is fsynced at most 1 s later.
     pub fn commit(self) -> Result<Committed, Error> {
-        let Group { db, writer, target } = self.group;
-        let labels = |entry: u32| {
-            writer.key(entry as usize).and_then(|k| labels_of(k, target)).unwrap_or_default()
-        };
+        let Group { db, writer, .. } = self.group;
         let round = Round {
             time_ms: self.time_ms,
             main: writer.main,
             others: &writer.others,
             stale_timed: writer.stale_timed,
             layout: &writer.layout,
+            forgotten: writer.forgotten,
             pending: &writer.pending,
             rows: &writer.rows,
             histograms: &writer.histograms,
             families: &writer.told,
-            labels: &labels,
         };
         let (done, placed) = db.commit(&round)?;
         writer.main = placed.main;
@@ -216,35 +276,89 @@ impl Batch<'_> {
         if let Some(places) = placed.rows {
             writer.remember(&places);
         }
+        writer.forgotten = placed.forgotten;
+        // Between rounds only what the next one needs is kept.
+        writer.rows = Vec::new();
+        writer.pending = Vec::new();
         Ok(done)
     }
 
-    /// The layout's entry for a sample, where it is the expected one or a little further on.
-    fn find<'a>(
+    /// The layout's entry for a sample.
+    fn find(&mut self, name: Digest) -> Option<u32> {
+        let layout = &self.group.writer.layout;
+        let end = layout.len().min(self.at + LOOK_AHEAD);
+        if let Some(at) = (self.at..end).find(|at| layout[*at].name == name && self.is_free(*at)) {
+            return Some(self.take(at));
+        }
+        let rows = &self.group.writer.rows;
+        let shuffled = self.shuffled.get_or_insert_with(|| Shuffled::of(layout, rows));
+        let at = *shuffled.places.get(&name)? as usize;
+        self.is_free(at).then(|| self.take(at))
+    }
+
+    /// Whether no sample of this round had the entry's place yet.
+    fn is_free(&self, at: usize) -> bool {
+        self.shuffled.as_ref().is_none_or(|s| !s.taken[at])
+    }
+
+    /// Takes the entry for a sample; the one behind it is expected next.
+    fn take(&mut self, at: usize) -> u32 {
+        if let Some(shuffled) = &mut self.shuffled {
+            shuffled.taken[at] = true;
+        }
+        self.at = at + 1;
+        at as u32
+    }
+
+    /// Adds a series that the layout does not have.
+    fn add(&mut self, labels: Labels, name: Digest) -> u32 {
+        let writer = &mut self.group.writer;
+        writer.pending.push(Pending { labels, name });
+        (writer.layout.len() + writer.pending.len()) as u32 - 1
+    }
+
+    /// What stands for a name and labels.
+    fn name<'a>(
         &mut self,
         first: u8,
         name: &str,
-        labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
-    ) -> Option<u32> {
-        let writer = &self.group.writer;
-        let budget = LOOK_AHEAD.min((4 * writer.layout.len()).saturating_sub(self.searched));
-        for ahead in 0..=budget {
-            let at = self.at + ahead;
-            if key_is(writer.key(at)?, first, name, labels.clone()) {
-                self.at = at + 1;
-                self.searched += ahead;
-                return Some(at as u32);
-            }
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Digest {
+        let text = &mut self.text;
+        text.clear();
+        text.extend_from_slice(name.as_bytes());
+        text.push(END_VALUE);
+        for (name, value) in labels {
+            text.extend_from_slice(name.as_bytes());
+            text.push(END_NAME);
+            text.extend_from_slice(value.as_bytes());
+            text.push(END_VALUE);
         }
-        self.searched += budget;
-        None
+        digest(first, text)
     }
 
-    /// Adds a series that the layout does not have in its place.
-    fn add(&mut self, labels: Labels, key: Vec<u8>) -> u32 {
-        let writer = &mut self.group.writer;
-        writer.pending.push(Pending { labels, key: key.into() });
-        (writer.layout.len() + writer.pending.len()) as u32 - 1
+    fn push_float(&mut self, entry: u32, value: f64, time_ms: Option<i64>) {
+        self.group.writer.rows.push(Row {
+            entry,
+            timed: time_ms.is_some_and(|t| t != self.time_ms),
+            time_ms: time_ms.unwrap_or(self.time_ms),
+            start_ms: 0,
+            bits: value.to_bits(),
+            histogram: FLOAT,
+        });
+    }
+}
+
+impl Shuffled {
+    fn of(layout: &[Entry], rows: &[Row]) -> Shuffled {
+        let places = layout.iter().enumerate().map(|(at, e)| (e.name, at as u32)).collect();
+        let mut taken = vec![false; layout.len()];
+        for row in rows {
+            if let Some(taken) = taken.get_mut(row.entry as usize) {
+                *taken = true;
+            }
+        }
+        Shuffled { places, taken }
     }
 }
 
@@ -281,102 +395,49 @@ impl Sink for Batch<'_> {
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64, time_ms: Option<i64>) {
-        let parts = labels.iter().copied();
-        let entry = match self.find(TARGET, name, parts.clone()) {
+        let digest = self.name(TARGET, name, labels.iter().copied());
+        let entry = match self.find(digest) {
             Some(entry) => entry,
             None => {
-                let labels = full_labels(&self.group.target, name, parts.clone());
-                self.add(labels, key(TARGET, name, parts))
+                let labels = full_labels(&self.group.target, name, labels.iter().copied());
+                self.add(labels, digest)
             }
         };
-        self.group.writer.rows.push(Row {
-            entry,
-            timed: time_ms.is_some_and(|t| t != self.time_ms),
-            time_ms: time_ms.unwrap_or(self.time_ms),
-            start_ms: 0,
-            bits: value.to_bits(),
-            histogram: FLOAT,
-        });
+        self.push_float(entry, value, time_ms);
     }
 }
 
 impl Writer {
-    fn key(&self, at: usize) -> Option<&[u8]> {
-        let end = self.layout.get(at)?.end as usize;
-        let begin = if at == 0 { 0 } else { self.layout[at - 1].end as usize };
-        self.keys.get(begin..end)
+    /// Leaves out of the layout the entries whose series may have been forgotten since.
+    fn settle(&mut self, head: &Head) {
+        let now = head.index.forgotten();
+        if now != self.forgotten {
+            self.layout.retain(|e| e.place.is_in(head));
+            self.forgotten = now;
+        }
     }
 
     /// Takes the round at hand for the layout of the next; `places` has each row's.
     fn remember(&mut self, places: &[Place]) {
         let mut layout = Vec::with_capacity(places.len());
-        let mut keys = Vec::with_capacity(self.keys.len());
         for (row, place) in self.rows.iter().zip(places) {
             let entry = row.entry as usize;
-            let key = match entry.checked_sub(self.layout.len()) {
-                Some(pending) => self.pending.get(pending).map(|p| &*p.key),
-                None => self.key(entry),
+            let name = match entry.checked_sub(self.layout.len()) {
+                Some(pending) => self.pending.get(pending).map(|p| p.name),
+                None => self.layout.get(entry).map(|e| e.name),
             };
-            keys.extend_from_slice(key.unwrap_or_default());
-            layout.push(Entry { end: keys.len() as u32, place: *place });
+            if let Some(name) = name {
+                layout.push(Entry { name, place: *place });
+            }
         }
-        (self.layout, self.keys) = (layout, keys);
+        self.layout = layout;
     }
 }
 
-/// The bytes that name a sample.
-fn key<'a>(first: u8, name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
-    let mut key = vec![first];
-    key.extend_from_slice(name.as_bytes());
-    key.push(END_VALUE);
-    for (name, value) in labels {
-        key.extend_from_slice(name.as_bytes());
-        key.push(END_NAME);
-        key.extend_from_slice(value.as_bytes());
-        key.push(END_VALUE);
+impl Place {
+    /// Whether the slot still is that of the series.
+    pub fn is_in(&self, head: &Head) -> bool {
+        let slot = head.group(self.group).and_then(|g| g.slots.get(self.slot as usize));
+        slot.is_some_and(|s| s.series == self.series && s.series != crate::head::group::NONE)
     }
-    key
-}
-
-/// The labels under which the sample is stored that a key names.
-fn labels_of(key: &[u8], target: &Labels) -> Option<Labels> {
-    let (first, rest) = key.split_first()?;
-    let mut parts = rest.split_inclusive(|b| *b == END_VALUE);
-    let text = |bytes: &'_ [u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
-    let name = text(parts.next()?.strip_suffix(&[END_VALUE])?)?;
-    let mut pairs = Vec::new();
-    for part in parts {
-        let mut halves = part.strip_suffix(&[END_VALUE])?.split(|b| *b == END_NAME);
-        pairs.push((text(halves.next()?)?, text(halves.next()?)?));
-    }
-    let pairs = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-    Some(match *first {
-        COMPLETE => Labels::from_pairs(pairs),
-        _ => full_labels(target, &name, pairs),
-    })
-}
-
-/// Whether `key` names this sample.
-fn key_is<'a>(
-    key: &[u8],
-    first: u8,
-    name: &str,
-    mut labels: impl Iterator<Item = (&'a str, &'a str)>,
-) -> bool {
-    let after = |key: &'_ [u8], text: &str, end: u8| -> Option<usize> {
-        let n = text.len();
-        (key.get(n) == Some(&end) && key[..n] == *text.as_bytes()).then_some(n + 1)
-    };
-    if key.first() != Some(&first) {
-        return false;
-    }
-    let Some(n) = after(&key[1..], name, END_VALUE) else { return false };
-    let mut rest = &key[1 + n..];
-    labels.all(|(name, value)| {
-        let Some(n) = after(rest, name, END_NAME) else { return false };
-        rest = &rest[n..];
-        let Some(n) = after(rest, value, END_VALUE) else { return false };
-        rest = &rest[n..];
-        true
-    }) && rest.is_empty()
 }

@@ -103,7 +103,16 @@ pub struct Scratch {
     times_ms: Vec<i64>,
     page: Page,
     text: Vec<u8>,
+    /// Block of `known`.
+    known_of: u64,
+    /// By name, texts of values by ordinal, as far as they were asked for.
+    known: Vec<Vec<Option<Box<str>>>>,
+    labels: String,
+    ends: Vec<usize>,
 }
+
+/// So many texts of a name are remembered by one reader.
+const KNOWN_MAX: usize = 1 << 14;
 
 /// Where the samples of a series lie.
 struct Place {
@@ -150,17 +159,41 @@ impl Block {
         (*self.bytes).as_ref().len() as u64
     }
 
+    /// How many of them are the index.
+    pub fn index_bytes(&self) -> u64 {
+        self.sections.iter().map(|s| s.1 as u64).sum()
+    }
+
     /// The labels of a series by its ordinal; ordinals follow the order of labels.
     pub fn labels(&self, series: u32, scratch: &mut Scratch) -> Result<Labels, BlockError> {
         let (at, mut cursor) = self.entry(series)?;
         let damaged = |e| BlockError::decode(at, e);
         let shape = self.shape(&mut cursor).map_err(damaged)?;
-        let mut text = String::new();
-        let mut ends = Vec::with_capacity(shape.len());
+        let Scratch { text: buffer, known_of, known, labels: text, ends, .. } = scratch;
+        if *known_of != self.id {
+            *known_of = self.id;
+            known.clear();
+            known.resize_with(self.names.len(), Vec::new);
+        }
+        text.clear();
+        ends.clear();
         for &name in shape {
             let value = cursor.size(u32::MAX as usize, "value").map_err(damaged)?;
-            let strings = self.strings(name as usize)?;
-            text.push_str(strings.get(value, &mut scratch.text).map_err(damaged)?);
+            let texts = &mut known[name as usize];
+            match texts.get(value) {
+                Some(Some(known)) => text.push_str(known),
+                _ => {
+                    let strings = self.strings(name as usize)?;
+                    let found = strings.get(value, buffer).map_err(damaged)?;
+                    text.push_str(found);
+                    if value < KNOWN_MAX {
+                        if texts.len() <= value {
+                            texts.resize(strings.len().min(KNOWN_MAX), None);
+                        }
+                        texts[value] = Some(found.into());
+                    }
+                }
+            }
             ends.push(text.len());
         }
         let begin = |i: usize| if i == 0 { 0 } else { ends[i - 1] };

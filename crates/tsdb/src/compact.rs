@@ -46,7 +46,7 @@ fn write_head(store: &Store, through: u32) -> Result<(), Error> {
         (*first, *last, Source::of(&state.head, through))
     };
     let name = block_name(first, last, 0);
-    let block = write_block(store, &name, |writer| source.write(writer))?;
+    let block = write_block(store, &name, |writer| source.write(store, writer))?;
     let mut state = store.write();
     let at = state.blocks.partition_point(|b| b.first < first);
     state.blocks.insert(at, Arc::new(block));
@@ -89,9 +89,13 @@ pub(crate) fn write_block(
 
 /// What of the head goes to a block: sealed chunks, which nobody changes, and loose samples.
 struct Source {
+    through: u32,
     /// Stretches of ticks of one group.
     runs: Vec<Vec<Arc<Chunk>>>,
-    series: Vec<(Labels, Vec<Part>)>,
+    /// For each group its runs with their epochs.
+    of_group: HashMap<u32, Vec<(u32, usize)>>,
+    /// All series of the head, sorted by labels. None is forgotten while a block is written.
+    series: Vec<u32>,
 }
 
 /// Samples of one series.
@@ -104,10 +108,12 @@ enum Part {
     Loose(Vec<Sample>),
 }
 
+/// So many series are looked up at once: between, writers get their turn.
+const SERIES_AT_ONCE: usize = 512;
+
 impl Source {
     fn of(head: &Head, through: u32) -> Source {
         let mut runs: Vec<Vec<Arc<Chunk>>> = Vec::new();
-        // For each group the runs with their epochs.
         let mut of_group: HashMap<u32, Vec<(u32, usize)>> = HashMap::new();
         for number in 0..head.group_count() {
             let chunks = head.group(number).map_or(&[][..], |g| &g.chunks);
@@ -125,34 +131,34 @@ impl Source {
                 }
             }
         }
-        let mut series = Vec::new();
-        for number in head.index.sort(head.index.numbers()) {
-            let mut parts: Vec<((u32, bool, i64), Part)> = Vec::new();
-            let places = head.index.get(number).map_or(&[][..], |s| &s.places);
-            for (group, slot) in places {
-                for (epoch, run) in of_group.get(group).into_iter().flatten() {
-                    let has = runs[*run].iter().find(|c| c.has(*slot));
-                    let Some(first) = has else { continue };
-                    let part = Part::Slot { run: *run, slot: *slot };
-                    parts.push(((*epoch, false, first.min_ms), part));
-                }
-            }
-            for (epoch, loose) in head.loose.range(..=through) {
-                if let Some(samples) = loose.get(&number) {
-                    parts.push(((*epoch, true, 0), Part::Loose(samples.clone())));
-                }
-            }
-            parts.sort_by_key(|p| p.0);
-            if !parts.is_empty() {
-                let parts = parts.into_iter().map(|p| p.1).collect();
-                series.push((head.index.labels(number), parts));
+        let series = head.index.sort(head.index.numbers());
+        Source { through, runs, of_group, series }
+    }
+
+    /// The samples of a series, those that count first before the others.
+    fn parts(&self, head: &Head, number: u32) -> Vec<Part> {
+        let mut parts: Vec<((u32, bool, i64), Part)> = Vec::new();
+        let places = head.index.get(number).map_or(&[][..], |s| &s.places);
+        for (group, slot) in places {
+            for (epoch, run) in self.of_group.get(group).into_iter().flatten() {
+                let has = self.runs[*run].iter().find(|c| c.has(*slot));
+                let Some(first) = has else { continue };
+                let part = Part::Slot { run: *run, slot: *slot };
+                parts.push(((*epoch, false, first.min_ms), part));
             }
         }
-        Source { runs, series }
+        for (epoch, loose) in head.loose.range(..=self.through) {
+            if let Some(samples) = loose.get(&number) {
+                parts.push(((*epoch, true, 0), Part::Loose(samples.clone())));
+            }
+        }
+        parts.sort_by_key(|p| p.0);
+        parts.into_iter().map(|p| p.1).collect()
     }
 
     fn write<W: std::io::Write>(
         &self,
+        store: &Store,
         writer: &mut Writer<W>,
     ) -> Result<(u32, Vec<String>), BlockError> {
         let mut groups = Vec::with_capacity(self.runs.len());
@@ -166,8 +172,16 @@ impl Source {
         }
         let mut loose_groups = HashMap::new();
         let (mut page, mut whole) = (Page::default(), Page::default());
-        for (labels, parts) in &self.series {
-            for part in parts {
+        let mut batch: Vec<(Labels, Vec<Part>)> = Vec::with_capacity(SERIES_AT_ONCE);
+        for numbers in self.series.chunks(SERIES_AT_ONCE) {
+            batch.clear();
+            {
+                let state = store.read();
+                let head = &state.head;
+                let of = |n: &u32| (head.index.labels(*n), self.parts(head, *n));
+                batch.extend(numbers.iter().map(of).filter(|b| !b.1.is_empty()));
+            }
+            for (labels, part) in batch.iter().flat_map(|(l, p)| p.iter().map(move |p| (l, p))) {
                 match part {
                     Part::Slot { run, slot } => {
                         whole.clear();

@@ -2,7 +2,7 @@
 
 use crate::store::{State, Store, lock};
 use crate::{Cardinality, Committed, Count, Durability, Error, Group, Metadata, Options, Stats};
-use crate::{maintain, open, plan, read};
+use crate::{maintain, open, plan, read, tombstones};
 use disk::{Files, Folder, LogOptions};
 use model::{Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Storage};
 use std::collections::{BTreeMap, HashMap};
@@ -108,6 +108,29 @@ impl Db {
         crate::compact::flush(&self.store, epoch - 1)
     }
 
+    /// Writes the whole head to a block and makes all blocks one, as far as blocks may grow.
+    pub fn compact(&self) -> Result<(), Error> {
+        self.flush()?;
+        maintain::merge_all(&self.store)
+    }
+
+    /// Deletes the samples between two times (milliseconds since the Unix epoch, both included) of the
+    /// series that satisfy all matchers. What is written from then on is not touched.
+    ///
+    /// Returns once the deletion is safe; the room is given back by and by, or by
+    /// [`Db::clean_tombstones`]. Without a matcher nothing is deleted.
+    pub fn delete(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Result<(), Error> {
+        if matchers.is_empty() || start_ms > end_ms {
+            return Ok(());
+        }
+        tombstones::delete(&self.store, matchers, start_ms, end_ms)
+    }
+
+    /// Writes the blocks anew of which something was deleted, so that it takes no room any more.
+    pub fn clean_tombstones(&self) -> Result<(), Error> {
+        tombstones::clean(&self.store)
+    }
+
     /// The state of the store.
     pub fn stats(&self) -> Stats {
         let store = &self.store;
@@ -128,6 +151,7 @@ impl Db {
             head_bytes: state.head.memory() as u64,
             log_bytes: log.bytes,
             block_bytes: state.blocks.iter().map(|b| b.block.size_bytes()).sum(),
+            block_index_bytes: state.blocks.iter().map(|b| b.block.index_bytes()).sum(),
             blocks: state.blocks.len() as u64,
             oldest_ms: blocks().map(|m| m.min_ms).chain(epochs().map(|e| e.min_ms)).min(),
             newest_ms: blocks().map(|m| m.max_ms).chain(epochs().map(|e| e.max_ms)).max(),
@@ -151,6 +175,10 @@ impl Db {
         round: &plan::Round<'_>,
     ) -> Result<(Committed, plan::Placed), Error> {
         self.store.commit(round)
+    }
+
+    pub(crate) fn read_head(&self, read: impl FnOnce(&crate::head::Head)) {
+        read(&self.store.read().head);
     }
 
     pub(crate) fn epoch(&self) -> u32 {

@@ -17,6 +17,9 @@ pub enum Error {
         /// What is wrong.
         source: crate::block::BlockError,
     },
+    /// Series that a round goes on with were forgotten while it was put together.
+    #[error("series of the round were forgotten meanwhile: the next round tells them anew")]
+    Forgotten,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -43,6 +43,11 @@ pub fn segment(bytes: &[u8]) {
     assert!(replayed.is_ok());
 }
 
+/// Tombstones are read from any bytes without harm.
+pub fn tombstones(bytes: &[u8]) {
+    let _ = crate::tombstones::decode(bytes);
+}
+
 /// A block opens from any bytes without harm, or not at all.
 pub fn block(bytes: &[u8]) {
     if let Ok(block) = crate::block::Block::open(bytes.to_vec()) {

@@ -3,6 +3,7 @@
 //! Samples lie in groups (ticks and slots), or loose: samples behind their series' newest, and
 //! those that came outside any group. Of two samples of a series at one time, the first counts.
 
+mod changes;
 pub(crate) mod chunk;
 pub(crate) mod group;
 pub(crate) mod series;
@@ -13,6 +14,7 @@ use crate::codec::CodecError;
 use crate::record::{self, Item};
 use group::Group;
 use model::Sample;
+use roaring::RoaringBitmap;
 use series::SeriesIndex;
 use std::collections::{BTreeMap, HashMap};
 
@@ -166,8 +168,8 @@ impl Head {
         }
         let held = |n: u32| loose.values().any(|l| l.contains_key(&n));
         let gone = |n: &u32| index.get(*n).is_some_and(|s| s.places.is_empty()) && !held(*n);
-        let gone: Vec<u32> = index.numbers().iter().filter(gone).collect();
-        gone.into_iter().for_each(|n| index.remove(n));
+        let gone: RoaringBitmap = index.numbers().iter().filter(gone).collect();
+        index.forget(&gone);
     }
 
     fn take_slot(&mut self, group: u32, slot: u32, series: u32) {

@@ -12,6 +12,7 @@ mod codec;
 mod compact;
 mod cursor;
 mod db;
+mod digest;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
@@ -27,6 +28,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 
 pub use batch::{Batch, Committed, Group};
 pub use db::Db;

@@ -36,6 +36,28 @@ pub(crate) fn tick(store: &Store, now_ms: i64) -> Result<(), Error> {
     synced.and(flushed).and(merged)
 }
 
+/// Makes neighbouring blocks one wherever the result is not too large.
+pub(crate) fn merge_all(store: &Store) -> Result<(), Error> {
+    let mut from = 0;
+    loop {
+        let run: Vec<Arc<Stored>> = {
+            let state = store.read();
+            let mut bytes = 0;
+            let fits = |b: &&Arc<Stored>| {
+                bytes += b.block.size_bytes();
+                bytes <= MERGED_BYTES
+            };
+            state.blocks.iter().skip(from).take_while(fits).cloned().collect()
+        };
+        match run.len() {
+            0 if from >= store.read().blocks.len() => return Ok(()),
+            0 | 1 => {}
+            _ => merge::merge(store, &run)?,
+        }
+        from += 1;
+    }
+}
+
 fn flush_if_due(store: &Store, now_ms: i64) -> Result<(), Error> {
     let (min, max) = {
         let state = store.read();

@@ -5,6 +5,7 @@ use crate::block::{Block, BlockError, Page, Scratch, Writer};
 use crate::compact::{remove, write_block};
 use crate::open::block_name;
 use crate::store::{Store, Stored, lock};
+use crate::tombstones::Hidden;
 use model::{Columns, Labels};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +17,17 @@ pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> 
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
     let edition = if blocks.len() == 1 { first.edition + 1 } else { 0 };
     let (first, name) = (first.first, block_name(first.first, last.last, edition));
-    let merged = write_block(store, &name, |writer| Merge::new(blocks).write(writer))?;
+    let tombstones = store.read().tombstones.clone();
+    let mut hidden = Vec::new();
+    for stored in blocks {
+        // What cannot be looked up in a damaged index is written as it is.
+        hidden.push(Hidden::of(stored, &tombstones).unwrap_or_else(|e| {
+            lock(&stored.damage).get_or_insert(e.to_string());
+            Hidden::default()
+        }));
+    }
+    let merge = Merge::new(blocks, hidden);
+    let merged = write_block(store, &name, |writer| merge.write(writer))?;
     {
         let mut state = store.write();
         let gone = |b: &Arc<Stored>| blocks.iter().any(|m| Arc::ptr_eq(m, b));
@@ -39,6 +50,8 @@ pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> 
 /// Several blocks as one: groups whose series go on in the next block become one group.
 struct Merge<'a> {
     blocks: &'a [Arc<Stored>],
+    /// For each block what was deleted of it.
+    hidden: Vec<Hidden>,
     /// For each block and each of its groups: the chain, and the tick at which it begins there.
     placed: Vec<Vec<(usize, u32)>>,
     /// The times of each chain.
@@ -46,8 +59,8 @@ struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    fn new(blocks: &'a [Arc<Stored>]) -> Merge<'a> {
-        Merge { blocks, placed: Vec::new(), chains: Vec::new() }
+    fn new(blocks: &'a [Arc<Stored>], hidden: Vec<Hidden>) -> Merge<'a> {
+        Merge { blocks, hidden, placed: Vec::new(), chains: Vec::new() }
     }
 
     fn write<W: std::io::Write>(
@@ -76,6 +89,7 @@ impl<'a> Merge<'a> {
                 if let Err(e) = read {
                     lock(&stored.damage).get_or_insert(e.to_string());
                 }
+                self.hidden[block].cut(series, &mut columns, 0);
                 let (chain, from) = self.placed[block][group as usize];
                 page.clear();
                 page.take(&columns, &self.chains[chain], from);

@@ -6,7 +6,7 @@
 use crate::block::{Block, BlockError};
 use crate::options::Progress;
 use crate::store::{State, Store, Stored, quarantine};
-use crate::{Error, Options, compact};
+use crate::{Error, Options, compact, tombstones};
 use disk::publish::{self, join};
 use disk::{Files, Log, LogOptions, Replay};
 use std::sync::{Arc, Mutex};
@@ -42,6 +42,7 @@ pub(crate) fn open(
         state.quarantined.push(crate::Quarantined { file, why });
     }
     open_blocks(&*files, &mut state)?;
+    tombstones::load(&*files, &mut state)?;
     let written = state.blocks.iter().map(|b| b.last).max();
     let (replayed, newest) = read_log(&*files, &options, written, &mut state)?;
     let newest = newest.max(written.unwrap_or(0));

@@ -23,12 +23,23 @@ pub(crate) struct Round<'a> {
     pub others: &'a [u32],
     pub stale_timed: bool,
     pub layout: &'a [Entry],
+    /// As of which forgetting of series the numbers of the layout hold.
+    pub forgotten: u64,
     pub pending: &'a [Pending],
     pub rows: &'a [Row],
     pub histograms: &'a [Arc<Histogram>],
     pub families: &'a [Metadata],
-    /// The labels of an entry of the layout.
-    pub labels: &'a dyn Fn(u32) -> Labels,
+}
+
+impl Round<'_> {
+    /// Whether the series of every row is known: series may have been forgotten since it began.
+    pub fn is_sound(&self, head: &Head) -> bool {
+        self.forgotten == head.index.forgotten()
+            || self.rows.iter().all(|row| {
+                let entry = self.layout.get(row.entry as usize);
+                entry.is_none_or(|e| e.place.is_in(head))
+            })
+    }
 }
 
 /// Where the samples of a round went.
@@ -38,6 +49,8 @@ pub(crate) struct Placed {
     pub others: Vec<u32>,
     /// The place of each row; `None` where all are as in the layout.
     pub rows: Option<Vec<Place>>,
+    /// As of which forgetting of series these numbers hold.
+    pub forgotten: u64,
 }
 
 /// What the head is asked while planning.
@@ -279,14 +292,15 @@ impl<'a> Plan<'a> {
 
     fn place(&mut self, i: usize) {
         let row = &self.round.rows[i];
-        let series = if self.is_known(row) {
-            self.places[i].series
-        } else {
-            let labels = self.labels(row);
-            if labels.is_empty() {
-                return;
+        let series = match self.round.layout.get(row.entry as usize) {
+            Some(entry) => entry.place.series,
+            None => {
+                let labels = self.labels(row);
+                if labels.is_empty() {
+                    return;
+                }
+                self.names.resolve(&labels).0
             }
-            self.names.resolve(&labels).0
         };
         // Should it not join a group now, it goes on where it is.
         let owner = self.context.head.index.get(series).and_then(|s| s.owner);
@@ -418,23 +432,17 @@ impl<'a> Plan<'a> {
             self.record.loose(series, &sample);
         }
         let rows = self.moved.then_some(self.places);
-        (self.record, self.done, Placed { main: self.main, others: self.others, rows })
-    }
-
-    /// Whether the number of a row's series still means that series: once its slot is free, both
-    /// may be another's.
-    fn is_known(&self, row: &Row) -> bool {
-        let Some(entry) = self.round.layout.get(row.entry as usize) else { return false };
-        let group = self.context.head.group(entry.place.group);
-        let slot = group.and_then(|g| g.slots.get(entry.place.slot as usize));
-        slot.is_some_and(|s| s.series == entry.place.series && s.series != group::NONE)
+        let forgotten = self.context.head.index.forgotten();
+        (self.record, self.done, Placed { main: self.main, others: self.others, rows, forgotten })
     }
 
     fn labels(&self, row: &Row) -> Labels {
-        let pending = (row.entry as usize).checked_sub(self.round.layout.len());
-        match pending.and_then(|p| self.round.pending.get(p)) {
-            Some(pending) => pending.labels.clone(),
-            None => (self.round.labels)(row.entry),
+        match self.round.layout.get(row.entry as usize) {
+            Some(entry) => self.context.head.index.labels(entry.place.series),
+            None => {
+                let pending = row.entry as usize - self.round.layout.len();
+                self.round.pending.get(pending).map(|p| p.labels.clone()).unwrap_or_default()
+            }
         }
     }
 
@@ -533,7 +541,7 @@ impl<'a> Plan<'a> {
             if xor == 0 && !start && state.kind == Kind::Float {
                 return;
             }
-            steps[1] = change::Step::Float(xor);
+            steps[1] = change::float_step(state.bits, row.bits);
         }
         self.record.change(slot, if start { &steps } else { &steps[1..] });
     }

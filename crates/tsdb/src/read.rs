@@ -3,12 +3,12 @@
 //! A read sees the state of one moment: of the head it takes what may still change along, and
 //! what is sealed it shares.
 
-use crate::block::{self, Page, Scratch};
-use crate::change;
+use crate::block::{self, Block, BlockError, Page, Scratch};
 use crate::codec::CodecError;
 use crate::head::Head;
 use crate::head::chunk::{Chunk, read_open};
 use crate::store::{State, Store, Stored, lock};
+use crate::tombstones::Hidden;
 use model::{Columns, Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Value};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeSet, HashMap};
@@ -19,8 +19,8 @@ pub(crate) fn select(store: &Store, selection: &Selection<'_>) -> Result<Set, Re
     let mut set = Set { start_ms: selection.start_ms, end_ms: selection.end_ms, ..Set::default() };
     let state = store.read();
     for stored in overlapping(&state, selection.start_ms, selection.end_ms) {
-        match stored.block.select(selection.matchers) {
-            Ok(found) => set.blocks.push(BlockSeries::new(stored, found)),
+        match shown(&state, stored, |b| b.select(selection.matchers)) {
+            Ok((found, hidden)) => set.blocks.push(BlockSeries::new(stored, found, hidden)),
             Err(e) => set.warnings.push(note_damage(stored, &e.to_string())),
         }
     }
@@ -44,7 +44,8 @@ pub(crate) fn label_names(
     let mut names = BTreeSet::new();
     let state = store.read();
     for stored in overlapping(&state, start_ms, end_ms) {
-        let found = any_of(sets, |s| stored.block.select(s)).map_err(store_error)?;
+        let (found, _) =
+            shown(&state, stored, |b| any_of(sets, |s| b.select(s))).map_err(store_error)?;
         let of_block = stored.block.label_names(&found).map_err(store_error)?;
         names.extend(of_block.into_iter().map(str::to_owned));
     }
@@ -70,7 +71,8 @@ pub(crate) fn label_values(
     let mut values = BTreeSet::new();
     let state = store.read();
     for stored in overlapping(&state, start_ms, end_ms) {
-        let found = any_of(sets, |s| stored.block.select(s)).map_err(store_error)?;
+        let (found, _) =
+            shown(&state, stored, |b| any_of(sets, |s| b.select(s))).map_err(store_error)?;
         values.extend(stored.block.label_values(name, &found).map_err(store_error)?);
     }
     for series in head_series(&state.head, sets, start_ms, end_ms) {
@@ -85,6 +87,18 @@ pub(crate) fn label_values(
 
 fn store_error(e: impl std::fmt::Display) -> ReadError {
     ReadError::Store(e.to_string())
+}
+
+/// Series of a block without those that were deleted whole, and what was deleted of others.
+fn shown(
+    state: &State,
+    stored: &Stored,
+    select: impl FnOnce(&Block) -> Result<RoaringBitmap, BlockError>,
+) -> Result<(RoaringBitmap, Hidden), BlockError> {
+    let mut found = select(&stored.block)?;
+    let hidden = Hidden::of(stored, &state.tombstones)?;
+    hidden.take_whole(stored, &mut found);
+    Ok((found, hidden))
 }
 
 fn overlapping(state: &State, start_ms: i64, end_ms: i64) -> impl Iterator<Item = &Arc<Stored>> {
@@ -139,6 +153,7 @@ pub(crate) struct Set {
 struct BlockSeries {
     stored: Arc<Stored>,
     found: roaring::bitmap::IntoIter,
+    hidden: Hidden,
     scratch: Scratch,
     next: Option<(Labels, u32)>,
     /// The entries of the series at which the set stands.
@@ -146,10 +161,11 @@ struct BlockSeries {
 }
 
 impl BlockSeries {
-    fn new(stored: &Arc<Stored>, found: RoaringBitmap) -> BlockSeries {
+    fn new(stored: &Arc<Stored>, found: RoaringBitmap, hidden: Hidden) -> BlockSeries {
         BlockSeries {
             stored: Arc::clone(stored),
             found: found.into_iter(),
+            hidden,
             scratch: Scratch::default(),
             next: None,
             current: Vec::new(),
@@ -165,7 +181,7 @@ struct HeadSeries {
 
 enum Piece {
     Chunk { chunk: Arc<Chunk>, slot: u32 },
-    Open { ticks: Arc<Ticks>, opening: change::State, changes: Box<[u8]> },
+    Open { ticks: Arc<Ticks>, changes: Box<[u8]> },
     Loose(Vec<Sample>),
 }
 
@@ -241,7 +257,6 @@ impl<'a> Groups<'a> {
                 };
                 let piece = Piece::Open {
                     ticks: Arc::clone(self.open.entry(*number).or_insert_with(taken)),
-                    opening: entry.opening.clone(),
                     changes: entry.changes.as_slice().into(),
                 };
                 pieces.push(((group.epoch, false, *min), piece));
@@ -296,8 +311,8 @@ impl Set {
                     let times = &self.times.times_ms;
                     note(chunk.id, block::append(&self.page, times, start, end, columns));
                 }
-                Piece::Open { ticks, opening, changes } => {
-                    read_open(opening, changes, ticks.times_ms.len(), &mut self.page)?;
+                Piece::Open { ticks, changes } => {
+                    read_open(changes, ticks.times_ms.len(), &mut self.page)?;
                     let times = &ticks.times_ms;
                     note(ticks.id, block::append(&self.page, times, start, end, columns));
                 }
@@ -375,6 +390,7 @@ impl SeriesSet for Set {
         let (mut id, mut whole) = (0u64, true);
         for b in &mut self.blocks {
             for series in &b.current {
+                let from = columns.times_ms.len();
                 let read = b.stored.block.read(
                     *series,
                     self.start_ms,
@@ -382,6 +398,7 @@ impl SeriesSet for Set {
                     &mut b.scratch,
                     columns,
                 );
+                whole &= !b.hidden.cut(*series, columns, from);
                 match read {
                     Ok(Some(of_block)) => id = block::mix(id, of_block),
                     Ok(None) => whole = false,

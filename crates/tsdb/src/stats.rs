@@ -30,6 +30,8 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Bytes of all blocks.
     pub block_bytes: u64,
+    /// Of them, the bytes of their indexes.
+    pub block_index_bytes: u64,
     /// How many blocks there are.
     pub blocks: u64,
     /// Time of the oldest sample in milliseconds since the Unix epoch.

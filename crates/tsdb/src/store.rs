@@ -11,6 +11,7 @@ use crate::maintain::Schedule;
 use crate::plan::{self, Context, Placed, Round};
 use crate::record::Builder;
 use crate::stats::Quarantined;
+use crate::tombstones::Tombstone;
 use crate::{Durability, Error, Options};
 use disk::{Files, Log};
 use model::{Labels, Sample};
@@ -43,6 +44,8 @@ pub(crate) struct State {
     /// Oldest log epoch first.
     pub blocks: Vec<Arc<Stored>>,
     pub quarantined: Vec<Quarantined>,
+    /// What was deleted of the blocks.
+    pub tombstones: Vec<Arc<Tombstone>>,
 }
 
 /// A block in the folder.
@@ -116,7 +119,13 @@ impl Store {
         if self.set_back(round, *epoch) {
             self.begin_epoch(&mut epoch)?;
         }
-        let (record, done, mut placed) = plan::round(&self.context(&self.read(), *epoch), round);
+        let (record, done, mut placed) = {
+            let state = self.read();
+            if !round.is_sound(&state.head) {
+                return Err(Error::Forgotten);
+            }
+            plan::round(&self.context(&state, *epoch), round)
+        };
         self.log_and_apply(&record, *epoch)?;
         if placed.rows.is_some() || placed.main != round.main {
             let mut state = self.write();

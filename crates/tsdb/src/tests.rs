@@ -1,6 +1,8 @@
 //! The store against a naive one, under crashes, faults and damage.
 
+mod churn;
 mod clock;
+mod deletes;
 mod faults;
 mod golden;
 mod kill;

@@ -164,6 +164,37 @@ impl<'a> Parser<'a> {
         }))
     }
 
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        if self.ended { &[] } else { &self.text.as_bytes()[self.at..] }
+    }
+
+    /// Reads value and time of the next line, of which the first `length` bytes name a series just as
+    /// they did in a line that was read before. `None`, and nothing is read, where [`Parser::next`] has to
+    /// look at the line: it names another series, has an exemplar, or is wrong.
+    pub fn next_known(&mut self, length: usize) -> Option<(f64, Option<i64>)> {
+        let rest = self.text.get(self.at..)?;
+        let (series, after) = (rest.get(..length)?, rest.get(length..)?);
+        let end = memchr::memchr(b'\n', after.as_bytes())?;
+        let after = after[..end].strip_prefix(' ')?;
+        // What a line of text starts is not always what it says: `a {b="c"} 1`.
+        let (value, time) = match after.split_once(' ') {
+            Some((value, time)) => (value, Some(time)),
+            None => (after, None),
+        };
+        let open = self.syntax == Syntax::OpenMetrics;
+        let time_ms = match time {
+            None => None,
+            Some(_) if open => return None,
+            Some(time) => Some(milliseconds(time)?),
+        };
+        let bare = !series.ends_with('}');
+        let value = parse_float(value).filter(|_| !bare || !value.starts_with('{'))?;
+        self.line += 1;
+        self.at += length + end + 1;
+        Some((value, time_ms))
+    }
+
     fn next_line(&mut self) -> Result<Option<Parsed<'a>>, ParseError> {
         let rest = &self.text[self.at..];
         if rest.is_empty() && !self.broken {
@@ -506,9 +537,7 @@ impl<'a> LineReader<'a> {
             // Rounded: to cut would lose a millisecond of what was written from milliseconds.
             seconds.map(|s| (s * 1000.0).round() as i64)
         } else {
-            let digits = token.strip_prefix('-').unwrap_or(token);
-            let plain = digits.bytes().all(|b| b.is_ascii_digit());
-            if plain { token.parse().ok() } else { None }
+            milliseconds(token)
         };
         time_ms.ok_or_else(|| {
             self.at = start;
@@ -524,6 +553,13 @@ impl<'a> LineReader<'a> {
         let time_ms = if self.at_end() { None } else { Some(self.time()?) };
         Ok((value, time_ms))
     }
+}
+
+/// A time of text 0.0.4.
+fn milliseconds(token: &str) -> Option<i64> {
+    let digits = token.strip_prefix('-').unwrap_or(token);
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    if plain { token.parse().ok() } else { None }
 }
 
 /// `\\`, `\n` and, where asked, `\"` undone; any other backslash stands for itself.
@@ -598,6 +634,47 @@ mod tests {
             "last 1",
         ];
         assert_eq!(all(text, Syntax::Text).expect("reads"), expected);
+    }
+
+    /// Lines read by their known beginning say what they say when they are read whole; of any others
+    /// nothing is read.
+    #[test]
+    fn known_lines_say_what_whole_lines_say() {
+        for (syntax, line) in [
+            (Syntax::Text, "a{b=\"c\"} 1\n"),
+            (Syntax::Text, "a{b=\"}\"} -1.5e3 1234\n"),
+            (Syntax::Text, "a 1\n"),
+            (Syntax::Text, "a NaN -5\n"),
+            (Syntax::Text, "a  1\n"),
+            (Syntax::Text, "a{b=\"c\"}\t1\n"),
+            (Syntax::Text, "a 1 \n"),
+            (Syntax::Text, "a one\n"),
+            (Syntax::Text, "a 1 2 3\n"),
+            (Syntax::Text, "a 1"),
+            (Syntax::OpenMetrics, "a_total{b=\"c\"} 1.0\n# EOF\n"),
+            (Syntax::OpenMetrics, "a_total 1.0 1.5\n# EOF\n"),
+            (Syntax::OpenMetrics, "a_total 1.0 # {x=\"y\"} 1\n# EOF\n"),
+        ] {
+            let length = line.find([' ', '\t']).expect("a blank");
+            let mut whole = Parser::new(line.as_bytes(), syntax);
+            let whole = match whole.next() {
+                Ok(Some(Event::Sample(s))) => Some((s.value.to_bits(), s.time_ms)),
+                _ => None,
+            };
+            let mut known = Parser::new(line.as_bytes(), syntax);
+            let before = (known.rest(), known.line());
+            match known.next_known(length) {
+                Some((value, time)) => {
+                    assert_eq!(Some((value.to_bits(), time)), whole, "{line}");
+                    assert_eq!(known.line(), 1);
+                    assert!(known.rest().is_empty() || known.rest() == b"# EOF\n");
+                }
+                None => assert_eq!((known.rest(), known.line()), before, "{line}"),
+            }
+        }
+        // The beginning of a longer name, and of labels behind a blank.
+        assert_eq!(Parser::new(b"ab 1\n", Syntax::Text).next_known(1), None);
+        assert_eq!(Parser::new(b"a {b=\"c\"} 1\n", Syntax::Text).next_known(1), None);
     }
 
     #[test]

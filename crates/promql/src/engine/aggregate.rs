@@ -6,7 +6,7 @@ use super::evaluate::{Evaluator, Result};
 use super::functions::{go_max, go_min};
 use super::over_time::{HistogramTotal, Mean};
 use super::quantile::{quantile, sort_key};
-use super::values::{Grid, Point, Points, Series};
+use super::values::{Grid, Point, Points, Series, is_metadata_label};
 use crate::annotations::Operation;
 use crate::ast::{Aggregate, AggregateOp, Span};
 use model::histogram::kahan_add;
@@ -31,7 +31,10 @@ pub(super) fn aggregate(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Resul
     let mut states: Vec<Vec<State>> = Vec::new();
     let mut drop_names: Vec<bool> = Vec::new();
     let fold = Fold { ev, op: e.op, span: e.expr.span() };
-    ev.stream(&e.expr, grid, &mut |series| {
+    // Labels that say what a metric is matter only where they are asked for.
+    let named = e.without || e.grouping.iter().any(|g| is_metadata_label(g));
+    let stream = if named { Evaluator::stream } else { Evaluator::stream_nameless };
+    stream(ev, &e.expr, grid, &mut |series| {
         let at = groups.index(&series.labels);
         if at == states.len() {
             ev.hold(grid.count)?;

@@ -2,6 +2,7 @@
 //! folds or collects them.
 
 use super::over_time::{self, Kernel, Step};
+use super::rate::Windows;
 use super::select::{Reach, Reference, Want};
 use super::values::{
     Counting, Evaluated, Grid, Kind, Point, Points, RangeSeries, Series, is_metadata_label,
@@ -16,7 +17,7 @@ use crate::query::{EngineOptions, Interrupt, MatrixSeries, QueryError};
 use model::histogram::ResetHint;
 use model::labels::{METRIC_NAME, Quoted};
 use model::{Columns, Labels, MatchOp, Matcher, Storage};
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub(super) struct Evaluator<'a> {
     pub interrupt: &'a Interrupt,
     notes: RefCell<Annotations>,
     counted: RefCell<Counted>,
+    /// Whether who asked for the next series does not look at names of metrics.
+    names_ignored: Cell<bool>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -45,7 +48,8 @@ impl<'a> Evaluator<'a> {
     ) -> Evaluator<'a> {
         let counted = Counted { per_step: vec![0; grid.count], ..Counted::default() };
         let (notes, counted) = (RefCell::default(), RefCell::new(counted));
-        Evaluator { storage, options, lookback, interrupt, notes, counted }
+        let names_ignored = Cell::new(false);
+        Evaluator { storage, options, lookback, interrupt, notes, counted, names_ignored }
     }
 
     pub fn finish(self) -> (Annotations, Counted) {
@@ -67,6 +71,21 @@ impl<'a> Evaluator<'a> {
                 }
             }
             Counting::EveryStep => per_step.iter_mut().for_each(|n| *n += samples as u64),
+            Counting::Not => {}
+        }
+    }
+
+    /// As [`Evaluator::count`], of all steps in order.
+    pub fn count_each(&self, grid: &Grid, samples: impl Iterator<Item = usize>) {
+        let per_step = &mut self.counted.borrow_mut().per_step;
+        match grid.counting {
+            Counting::PerStep => {
+                per_step.iter_mut().zip(samples).for_each(|(n, samples)| *n += samples as u64);
+            }
+            Counting::EveryStep => {
+                let all: usize = samples.sum();
+                per_step.iter_mut().for_each(|n| *n += all as u64);
+            }
             Counting::Not => {}
         }
     }
@@ -169,12 +188,25 @@ impl<'a> Evaluator<'a> {
         Ok(out)
     }
 
+    /// As [`Evaluator::stream`], for a sink that does not look at names of metrics: they may stay
+    /// where they would have to be dropped.
+    pub fn stream_nameless(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+        self.names_ignored.set(true);
+        let done = self.stream(expr, grid, sink);
+        self.names_ignored.set(false);
+        done
+    }
+
     /// Evaluates an instant-vector expression and gives its series to `sink` as they come.
     pub fn stream(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
         self.interrupt.check()?;
+        let names_ignored = self.names_ignored.take();
         match expr {
             Expr::Vector(v) => self.stream_selector(v, Want::Value, grid, sink),
-            Expr::Paren(e) => self.stream(&e.expr, grid, sink),
+            Expr::Paren(e) => {
+                self.names_ignored.set(names_ignored);
+                self.stream(&e.expr, grid, sink)
+            }
             Expr::StepInvariant(e) => self.stream(e, &grid.first(), &mut |series| {
                 let mut repeated = Series {
                     labels: series.labels.clone(),
@@ -209,7 +241,7 @@ impl<'a> Evaluator<'a> {
                 let all = binary::binary(self, e, expr.span(), grid)?;
                 self.emit(all, before, sink)
             }
-            Expr::Call(call) => self.stream_call(call, grid, sink),
+            Expr::Call(call) => self.stream_call(call, names_ignored, grid, sink),
             other => Err(unexpected(other)),
         }
     }
@@ -223,9 +255,15 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    fn stream_call(&self, call: &Call, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+    fn stream_call(
+        &self,
+        call: &Call,
+        names_ignored: bool,
+        grid: &Grid,
+        sink: Sink<'_>,
+    ) -> Result<()> {
         if let Some(at) = call.args.iter().position(is_range) {
-            return self.stream_range_call(call, at, grid, sink);
+            return self.stream_range_call(call, at, names_ignored, grid, sink);
         }
         let before = self.held();
         let all = match call.func.name {
@@ -304,7 +342,14 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Streams a function of a range vector over the series of its selector or subquery.
-    fn stream_range_call(&self, call: &Call, at: usize, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+    fn stream_range_call(
+        &self,
+        call: &Call,
+        at: usize,
+        names_ignored: bool,
+        grid: &Grid,
+        sink: Sink<'_>,
+    ) -> Result<()> {
         let arg = &call.args[at];
         let name = call.func.name;
         let before = self.held();
@@ -332,13 +377,16 @@ impl<'a> Evaluator<'a> {
         let arg_span = if range.subquery { Span::default() } else { arg.span() };
         let first = call.args.first().map_or(arg_span, Expr::span);
         let first_span = if at == 0 { arg_span } else { first };
-        let context = Context { call, arg, arg_span, first_span, range, kernel, scalars: &scalars };
+        let mut seen = self.names_may_collide(arg).then(HashSet::new);
+        let names_ignored = names_ignored && seen.is_none();
+        let scalars = &scalars;
+        let context =
+            Context { call, arg, arg_span, first_span, range, kernel, scalars, names_ignored };
         if name == "absent_over_time" {
             self.absent_over_time(&context, source, grid, sink)?;
             self.release(self.held().saturating_sub(before));
             return Ok(());
         }
-        let mut seen = self.names_may_collide(arg).then(HashSet::new);
         self.each_range_series(source, &context, grid, &mut |series| {
             if seen.as_mut().is_some_and(|seen| !seen.insert(series.labels.clone())) {
                 return Err(same_labelset());
@@ -358,9 +406,14 @@ impl<'a> Evaluator<'a> {
     ) -> Result<()> {
         let mut samples = Samples::default();
         let mut out = Series::default();
+        let mut windows = Windows::default();
         let mut run = |labels: &Labels, drop: bool, columns: &mut Columns, sink: Sink<'_>| {
             samples.fill(columns);
-            self.run_windows(context, labels, &mut samples, grid, &mut out.points)?;
+            if self.may_share_windows(context, &samples) {
+                self.run_shared(context, &mut samples, &mut windows, grid, &mut out.points);
+            } else {
+                self.run_windows(context, labels, &mut samples, grid, &mut out.points)?;
+            }
             // The columns get their memory back for the next series.
             std::mem::swap(&mut samples.float_times, &mut columns.times_ms);
             std::mem::swap(&mut samples.floats, &mut columns.floats);
@@ -372,7 +425,11 @@ impl<'a> Evaluator<'a> {
             out.labels = labels.clone();
             out.drop_name = drop;
             if !matches!(context.call.func.name, "last_over_time" | "first_over_time") || drop {
-                self.drop_name(&mut out);
+                if context.names_ignored && out.points.histograms.is_empty() {
+                    out.drop_name = true;
+                } else {
+                    self.drop_name(&mut out);
+                }
             }
             sink(&mut out)
         };
@@ -398,6 +455,37 @@ impl<'a> Evaluator<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the windows of a series hold for others of the same times as well: floats alone, and
+    /// nothing of the series itself decides where a window ends.
+    fn may_share_windows(&self, context: &Context<'_>, samples: &Samples) -> bool {
+        let Range { anchored, smoothed, .. } = context.range;
+        context.kernel.extrapolates.is_some()
+            && samples.histogram_times.is_empty()
+            && !(anchored || smoothed)
+            && (samples.float_starts.is_empty() || !self.options.start_timestamps)
+    }
+
+    /// As [`Evaluator::run_windows`], for what [`Evaluator::may_share_windows`].
+    fn run_shared(
+        &self,
+        context: &Context<'_>,
+        samples: &mut Samples,
+        windows: &mut Windows,
+        grid: &Grid,
+        points: &mut Points,
+    ) {
+        let Range { reference, range_ms, .. } = context.range;
+        let (counter, per_second) = context.kernel.extrapolates.unwrap_or_default();
+        if counter {
+            samples.find_resets();
+        }
+        let ends = (0..grid.count).map(|i| reference.time(grid.time(i)));
+        windows.find(samples, samples.times_id, ends, range_ms, per_second);
+        self.count_each(grid, windows.lengths());
+        points.reset(grid.count);
+        windows.values(samples, counter, range_ms, per_second, |i, v| points.set_float(i, v));
     }
 
     /// Runs a kernel over the windows of one series.
@@ -580,6 +668,8 @@ struct Context<'a> {
     range: Range,
     kernel: Kernel,
     scalars: &'a [Vec<f64>],
+    /// Whether names may stay that would have to be dropped.
+    names_ignored: bool,
 }
 
 /// A range vector's window.

@@ -171,7 +171,7 @@ fn fetch(
         ev.read(&matchers, reference, &reach, grid, &mut |labels, columns| {
             let mut points = Points::absent(grid.count);
             let want = Want::InfoTime;
-            if ev.instant_values(columns, reference, want, labels, grid, &mut points)? > 0 {
+            if ev.values_of(columns, reference, want, labels, grid, &mut points)? > 0 {
                 out.push(Series { labels: labels.clone(), drop_name: false, points });
             }
             Ok(())

@@ -59,6 +59,8 @@ impl Step<'_> {
 pub(super) struct Kernel {
     /// Whether it looks at `Window::resets`.
     pub uses_resets: bool,
+    /// Where it extrapolates: whether it takes samples for a counter's, and whether it gives a rate.
+    pub extrapolates: Option<(bool, bool)>,
     /// Gives the value of a window that is not empty.
     pub run: fn(&Window<'_>, &Step<'_>) -> Result<Option<Value>>,
 }
@@ -106,7 +108,13 @@ pub(super) fn kernel(name: &str) -> Option<Kernel> {
         "double_exponential_smoothing" => smoothing,
         _ => return None,
     };
-    Some(Kernel { uses_resets, run })
+    let extrapolates = match name {
+        "rate" => Some((true, true)),
+        "increase" => Some((true, false)),
+        "delta" => Some((false, false)),
+        _ => None,
+    };
+    Some(Kernel { uses_resets, extrapolates, run })
 }
 
 fn float(value: f64) -> Result<Option<Value>> {

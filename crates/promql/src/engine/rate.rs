@@ -2,7 +2,7 @@
 //! extrapolation, counter resets, start timestamps, and the `anchored` and `smoothed` selectors.
 
 use super::over_time::Step;
-use super::window::Window;
+use super::window::{Bounds, Samples, Window};
 use crate::annotations::{Annotations, Operation};
 use crate::ast::Span;
 use model::histogram::ResetHint;
@@ -70,6 +70,135 @@ pub(super) fn extrapolated(
         result += first;
     }
     Some(Value::Float(result * factor(times, s, begun, counter, to_zero, per_second)))
+}
+
+/// The windows of `rate`, `increase` and `delta` over floats, one a step. Series that share their times
+/// share these: what follows from times alone is computed once.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// Of the times for which they hold; 0 for none.
+    times_id: u64,
+    steps: Vec<StepWindow>,
+}
+
+/// The window of one step.
+#[derive(Clone, Copy, Debug)]
+struct StepWindow {
+    from: u32,
+    to: u32,
+    reach: Reach,
+    /// By what a difference is multiplied where the counter's zero does not matter.
+    factor: f64,
+}
+
+/// The seconds between a window's samples, and from them to its ends as far as they are extrapolated to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reach {
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+}
+
+impl Windows {
+    /// Finds the windows of a series' samples, where they are not those found last.
+    pub fn find(
+        &mut self,
+        samples: &Samples,
+        times_id: u64,
+        ends_ms: impl Iterator<Item = i64>,
+        range_ms: i64,
+        per_second: bool,
+    ) {
+        if times_id != 0 && times_id == self.times_id {
+            return;
+        }
+        self.times_id = times_id;
+        self.steps.clear();
+        let mut bounds = Bounds::default();
+        for end_ms in ends_ms {
+            let w = samples.window(&mut bounds, end_ms - range_ms, end_ms);
+            let reach = match w.float_times {
+                [] | [_] => Reach::default(),
+                times => Reach::of(times, end_ms - range_ms, end_ms),
+            };
+            let factor = reach.factor(reach.to_start, range_ms, per_second);
+            let (from, to) = (w.first_float as u32, (w.first_float + w.floats.len()) as u32);
+            self.steps.push(StepWindow { from, to, reach, factor });
+        }
+    }
+
+    /// How many samples each step's window has.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.steps.iter().map(|s| (s.to - s.from) as usize)
+    }
+
+    /// Gives the value of each step that has one, as [`extrapolated`] computes it.
+    pub fn values(
+        &self,
+        samples: &Samples,
+        counter: bool,
+        range_ms: i64,
+        per_second: bool,
+        mut give: impl FnMut(usize, f64),
+    ) {
+        let mut resets = samples.resets.as_slice();
+        for (i, step) in self.steps.iter().enumerate() {
+            let (from, to) = (step.from as usize, step.to as usize);
+            if to < from + 2 {
+                continue;
+            }
+            let (first, last) = (samples.floats[from], samples.floats[to - 1]);
+            let mut result = last - first;
+            let mut factor = step.factor;
+            if counter {
+                while resets.first().is_some_and(|r| *r as usize <= from) {
+                    resets = &resets[1..];
+                }
+                for reset in resets.iter().map(|r| *r as usize).take_while(|r| *r < to) {
+                    result += samples.floats[reset - 1];
+                }
+                let Reach { sampled, to_start, .. } = step.reach;
+                // A division is dear and seldom changes anything: most counters are far from zero.
+                let (zero, start) = (first * sampled, to_start * result * 1.000_001);
+                let far = zero > start && zero.is_finite();
+                if !far && result > 0.0 && first >= 0.0 {
+                    let to_zero = sampled * (first / result);
+                    if to_zero < to_start {
+                        factor = step.reach.factor(to_zero, range_ms, per_second);
+                    }
+                }
+            }
+            give(i, result * factor);
+        }
+    }
+}
+
+impl Reach {
+    /// Of the times of a window, of which there are two at least.
+    fn of(times: &[i64], start_ms: i64, end_ms: i64) -> Reach {
+        let (first, last) = (times[0], times[times.len() - 1]);
+        let mut to_start = (first - start_ms) as f64 / 1000.0;
+        let mut to_end = (end_ms - last) as f64 / 1000.0;
+        let sampled = (last - first) as f64 / 1000.0;
+        let average = sampled / (times.len() - 1) as f64;
+        let threshold = average * 1.1;
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        Reach { sampled, to_start, to_end }
+    }
+
+    fn factor(&self, to_start: f64, range_ms: i64, per_second: bool) -> f64 {
+        let Reach { sampled, to_end, .. } = *self;
+        let mut factor = if sampled != 0.0 { (sampled + to_start + to_end) / sampled } else { 1.0 };
+        if per_second {
+            factor /= range_ms as f64 / 1000.0;
+        }
+        factor
+    }
 }
 
 /// The start timestamp of the first sample, where it lies in the window: the counter was 0 then.

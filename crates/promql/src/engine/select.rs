@@ -56,6 +56,41 @@ pub(super) struct Reach<'a> {
     pub counts_only: bool,
 }
 
+/// The sample that counts at each step. Series that share their times share these.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    /// Of the times for which they hold; 0 for none.
+    times_id: u64,
+    /// [`NOWHERE`] where there is none that is not too old.
+    at: Vec<u32>,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Positions {
+    fn find(&mut self, columns: &Columns, reference: Reference, grid: &Grid, lookback: i64) {
+        if columns.times_id != 0 && columns.times_id == self.times_id {
+            return;
+        }
+        self.times_id = columns.times_id;
+        self.at.clear();
+        let times = &columns.times_ms;
+        let mut next = 0;
+        if reference.at.is_some() || grid.count == 1 {
+            let first = reference.time(grid.start);
+            next = times.partition_point(|t| *t <= first);
+        }
+        for i in 0..grid.count {
+            let time = reference.time(grid.time(i));
+            while next < times.len() && times[next] <= time {
+                next += 1;
+            }
+            let newest = next.checked_sub(1).filter(|at| times[*at] > time - lookback);
+            self.at.push(newest.map_or(NOWHERE, |at| at as u32));
+        }
+    }
+}
+
 impl Evaluator<'_> {
     /// Calls `each` with every selected series and its columns.
     pub(super) fn read(
@@ -119,11 +154,12 @@ impl Evaluator<'_> {
             func: "",
             counts_only: selector.counts_only,
         };
-        let mut series = Series::default();
+        let (mut series, mut positions) = (Series::default(), Positions::default());
         self.read(&selector.matchers, reference, &reach, grid, &mut |labels, columns| {
             series.points.reset(grid.count);
-            if self.instant_values(columns, reference, want, labels, grid, &mut series.points)? == 0
-            {
+            positions.find(columns, reference, grid, self.lookback);
+            let points = &mut series.points;
+            if self.instant_values(columns, &positions, want, labels, grid, points)? == 0 {
                 return Ok(());
             }
             series.labels = labels.clone();
@@ -133,30 +169,33 @@ impl Evaluator<'_> {
     }
 
     /// The newest sample at each time that is not too old; how many times have one.
-    pub(super) fn instant_values(
+    fn instant_values(
         &self,
         columns: &Columns,
-        reference: Reference,
+        positions: &Positions,
         want: Want,
         labels: &Labels,
         grid: &Grid,
         points: &mut Points,
     ) -> Result<usize> {
         let times = &columns.times_ms;
-        let (mut next, mut found) = (0, 0);
-        if reference.at.is_some() || grid.count == 1 {
-            let first = reference.time(grid.start);
-            next = times.partition_point(|t| *t <= first);
+        let mut found = 0;
+        let known = positions.at.iter().enumerate().filter(|p| *p.1 != NOWHERE);
+        if want == Want::Value && columns.histograms.is_empty() {
+            // The most frequent case by far.
+            for (i, at) in known {
+                let value = columns.floats[*at as usize];
+                if !is_stale(value) {
+                    points.set_float(i, value);
+                    found += 1;
+                }
+            }
+            let is_float = |k: &Kind| usize::from(*k == Kind::Float);
+            self.count_each(grid, points.kinds.iter().map(is_float));
+            return Ok(found);
         }
-        for i in 0..grid.count {
-            let time = reference.time(grid.time(i));
-            while next < times.len() && times[next] <= time {
-                next += 1;
-            }
-            let Some(at) = next.checked_sub(1) else { continue };
-            if times[at] <= time - self.lookback {
-                continue;
-            }
+        for (i, at) in known {
+            let at = *at as usize;
             let histogram = if columns.histograms.is_empty() {
                 None
             } else {
@@ -229,6 +268,21 @@ impl Evaluator<'_> {
             Ok(())
         })?;
         Ok(out)
+    }
+
+    /// As [`Evaluator::stream_selector`] gives them, of one series' columns.
+    pub(super) fn values_of(
+        &self,
+        columns: &Columns,
+        reference: Reference,
+        want: Want,
+        labels: &Labels,
+        grid: &Grid,
+        points: &mut Points,
+    ) -> Result<usize> {
+        let mut positions = Positions::default();
+        positions.find(columns, reference, grid, self.lookback);
+        self.instant_values(columns, &positions, want, labels, grid, points)
     }
 
     /// Streams a smoothed selector: values between samples are interpolated.

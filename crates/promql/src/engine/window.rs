@@ -16,6 +16,8 @@ pub(super) struct Samples {
     pub histogram_starts: Vec<i64>,
     /// Positions of floats that are less than the float before them.
     pub resets: Vec<u32>,
+    /// As [`Columns::times_id`], of `float_times`.
+    pub times_id: u64,
 }
 
 /// The bounds of the last window, from which the next is searched.
@@ -46,6 +48,7 @@ impl Samples {
         self.histogram_times.clear();
         self.histograms.clear();
         self.histogram_starts.clear();
+        self.times_id = columns.times_id;
         std::mem::swap(&mut self.float_times, &mut columns.times_ms);
         std::mem::swap(&mut self.floats, &mut columns.floats);
         std::mem::swap(&mut self.float_starts, &mut columns.starts_ms);
@@ -77,6 +80,7 @@ impl Samples {
                 }
                 kept += 1;
             }
+            self.times_id = 0;
             self.floats.truncate(kept);
             self.float_times.truncate(kept);
             self.float_starts.truncate(kept);

@@ -54,12 +54,14 @@ impl<'a> Strings<'a> {
     /// The string at `ordinal`, put into `buffer`.
     pub fn get<'b>(&self, ordinal: usize, buffer: &'b mut Vec<u8>) -> Result<&'b str, CodecError> {
         let mut walk = self.walk(ordinal / STRIDE * STRIDE)?;
+        walk.current = std::mem::take(buffer);
+        walk.current.clear();
         for _ in 0..=ordinal % STRIDE {
             if !walk.step()? {
                 return Err(CodecError::Invalid("ordinal of a string"));
             }
         }
-        std::mem::swap(buffer, &mut walk.current);
+        *buffer = walk.current;
         std::str::from_utf8(buffer).map_err(|_| CodecError::Invalid("string"))
     }
 

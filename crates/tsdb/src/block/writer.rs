@@ -25,6 +25,10 @@ pub struct Writer<W: Write> {
     /// Numbers of names in the order of their first appearance.
     name_numbers: HashMap<String, u32>,
     series: Vec<Series>,
+    /// Value numbers of all series, in the order of each one's shape's names.
+    values: Vec<u32>,
+    /// Lengths of all pages of all series, 0 where a series has no sample in one.
+    lengths: Vec<u32>,
     last: Option<Labels>,
     meta: Meta,
     page: Vec<u8>,
@@ -47,12 +51,11 @@ struct Group {
 
 struct Series {
     shape: u32,
-    /// Value numbers, in the order of the shape's names.
-    values: Vec<u32>,
     group: u32,
     offset: u64,
-    /// Length of each page, 0 where the series has no sample in it.
-    pages: Vec<u32>,
+    /// The ends of its parts of the writer's `values` and `lengths`.
+    values_end: u32,
+    lengths_end: u32,
 }
 
 impl<W: Write> Writer<W> {
@@ -70,6 +73,8 @@ impl<W: Write> Writer<W> {
             shapes: HashMap::new(),
             name_numbers: HashMap::new(),
             series: Vec::new(),
+            values: Vec::new(),
+            lengths: Vec::new(),
             last: None,
             meta: Meta { min_ms: i64::MAX, max_ms: i64::MIN, ..Meta::default() },
             page: Vec::new(),
@@ -118,9 +123,10 @@ impl<W: Write> Writer<W> {
             return Ok(());
         }
         let offset = self.at;
-        let pages = self.put_pages(ticks, &points)?;
-        let (shape, values) = self.intern(labels);
-        self.series.push(Series { shape, values, group: group.0, offset, pages });
+        self.put_pages(ticks, &points)?;
+        let shape = self.intern(labels);
+        let (values_end, lengths_end) = (self.values.len() as u32, self.lengths.len() as u32);
+        self.series.push(Series { shape, group: group.0, offset, values_end, lengths_end });
         let times = &self.groups[group.0 as usize].times_ms;
         let (first, last) = match points.ticks {
             None => (0, ticks - 1),
@@ -133,8 +139,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    fn put_pages(&mut self, ticks: usize, points: &Points<'_>) -> Result<Vec<u32>, BlockError> {
-        let mut lengths = Vec::with_capacity(ticks.div_ceil(PAGE_TICKS));
+    fn put_pages(&mut self, ticks: usize, points: &Points<'_>) -> Result<(), BlockError> {
         let (mut at, mut histograms) = (0, points.histograms);
         for begin in (0..ticks).step_by(PAGE_TICKS) {
             let end = (begin + PAGE_TICKS).min(ticks);
@@ -149,7 +154,7 @@ impl<W: Write> Writer<W> {
             let range = at..until;
             at = until;
             if range.is_empty() {
-                lengths.push(0);
+                self.lengths.push(0);
                 continue;
             }
             let local: Option<Vec<u32>> =
@@ -167,9 +172,10 @@ impl<W: Write> Writer<W> {
                 },
                 &mut self.page,
             );
-            lengths.push(self.put_page()?.1);
+            let length = self.put_page()?.1;
+            self.lengths.push(length);
         }
-        Ok(lengths)
+        Ok(())
     }
 
     /// Writes the page at hand with its checksum; gives offset and length without it.
@@ -182,25 +188,36 @@ impl<W: Write> Writer<W> {
         Ok(placed)
     }
 
-    fn intern(&mut self, labels: &Labels) -> (u32, Vec<u32>) {
+    /// Notes the values of a series; gives the number of its shape.
+    fn intern(&mut self, labels: &Labels) -> u32 {
         let ordinal = self.series.len() as u32;
-        let (mut shape, mut values) = (Vec::new(), Vec::new());
+        let mut shape = Vec::with_capacity(labels.len());
         for (name, value) in labels.iter() {
-            let fresh = self.name_numbers.len() as u32;
-            let number = *self.name_numbers.entry(name.to_owned()).or_insert(fresh);
-            let entry = self.names.entry(name.to_owned()).or_default();
-            entry.number = number;
-            let fresh = entry.values.len() as u32;
-            let value = *entry.values.entry(value.to_owned()).or_insert(fresh);
-            if value == fresh {
-                entry.carriers.push(Vec::new());
-            }
+            let number = match self.name_numbers.get(name) {
+                Some(number) => *number,
+                None => {
+                    let number = self.name_numbers.len() as u32;
+                    self.name_numbers.insert(name.to_owned(), number);
+                    self.names.insert(name.to_owned(), Name { number, ..Name::default() });
+                    number
+                }
+            };
+            let Some(entry) = self.names.get_mut(name) else { continue };
+            let value = match entry.values.get(value) {
+                Some(value) => *value,
+                None => {
+                    let fresh = entry.values.len() as u32;
+                    entry.values.insert(value.to_owned(), fresh);
+                    entry.carriers.push(Vec::new());
+                    fresh
+                }
+            };
             entry.carriers[value as usize].push(ordinal);
             shape.push(number);
-            values.push(value);
+            self.values.push(value);
         }
         let fresh = self.shapes.len() as u32;
-        (*self.shapes.entry(shape).or_insert(fresh), values)
+        *self.shapes.entry(shape).or_insert(fresh)
     }
 
     /// Writes the index and gives back the output with what was written; the caller makes it durable.
@@ -219,15 +236,20 @@ impl<W: Write> Writer<W> {
         for (shape, &number) in &self.shapes {
             by_shape[number as usize] = shape;
         }
+        let (mut values, mut lengths) = (self.values.as_slice(), self.lengths.as_slice());
+        let mut before = (0, 0);
         for one in &self.series {
+            let own_values = split_off(&mut values, one.values_end - before.0);
+            let own_lengths = split_off(&mut lengths, one.lengths_end - before.1);
+            before = (one.values_end, one.lengths_end);
             offsets.extend_from_slice(&(series.len() as u32).to_le_bytes());
             put_varint(u64::from(one.shape), series);
-            for (&name, &value) in by_shape[one.shape as usize].iter().zip(&one.values) {
+            for (&name, &value) in by_shape[one.shape as usize].iter().zip(own_values) {
                 put_varint(u64::from(value_places[name as usize][value as usize]), series);
             }
             put_varint(u64::from(one.group), series);
             put_varint(one.offset, series);
-            for &length in &one.pages {
+            for &length in own_lengths {
                 put_varint(u64::from(length), series);
             }
         }
@@ -246,6 +268,13 @@ impl<W: Write> Writer<W> {
         self.out.write_all(&table)?;
         Ok((self.out, self.meta))
     }
+}
+
+/// The first `count` of some numbers, which are taken off.
+fn split_off<'a>(numbers: &mut &'a [u32], count: u32) -> &'a [u32] {
+    let (first, rest) = numbers.split_at(count as usize);
+    *numbers = rest;
+    first
 }
 
 /// Names in order, each with its table of values and its posting lists. Gives the place of each name

@@ -32,17 +32,13 @@ pub(crate) fn next_id() -> u64 {
 
 impl Chunk {
     /// Seals the columns of a group at `times_ms`, which are not empty.
-    pub fn seal<'a>(
-        id: u64,
-        times_ms: &[i64],
-        columns: impl Iterator<Item = (&'a State, &'a [u8])>,
-    ) -> Chunk {
+    pub fn seal<'a>(id: u64, times_ms: &[i64], columns: impl Iterator<Item = &'a [u8]>) -> Chunk {
         let (mut times, mut pages, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         codec::encode_ints(times_ms, &mut times);
         let mut page = Page::default();
-        for (opening, changes) in columns {
+        for changes in columns {
             // What was applied was checked; a column that cannot be read has no samples.
-            if read_open(opening, changes, times_ms.len(), &mut page).is_ok() && page.len() > 0 {
+            if read_open(changes, times_ms.len(), &mut page).is_ok() && page.len() > 0 {
                 write_page(&page.points(), &mut pages);
             }
             ends.push(pages.len() as u32);
@@ -144,15 +140,10 @@ impl Page {
     }
 }
 
-/// Reads an open column: what was there at its first tick, and what changed since.
-pub(crate) fn read_open(
-    opening: &State,
-    changes: &[u8],
-    ticks: usize,
-    page: &mut Page,
-) -> Result<(), CodecError> {
+/// Reads an open column: what changed from its first tick on.
+pub(crate) fn read_open(changes: &[u8], ticks: usize, page: &mut Page) -> Result<(), CodecError> {
     page.clear();
-    let mut state = opening.clone();
+    let mut state = State::default();
     let (mut cursor, mut tick, mut from) = (Cursor(changes), 0u64, 0u32);
     while !cursor.0.is_empty() {
         tick = tick.saturating_add(cursor.varint()?);

@@ -1,5 +1,6 @@
 //! A group in the head: ticks, and for each of its series a slot.
 
+use super::changes::Changes;
 use super::chunk::{self, CHUNK_TICKS, Chunk};
 use super::series::SeriesIndex;
 use crate::change::{self, Kind, State, Step};
@@ -39,15 +40,17 @@ pub(crate) struct Slot {
     pub series: u32,
     /// Whether ticks may still give it values.
     pub open: bool,
+    /// The tick of the newest change in `changes`.
+    last_change: u16,
     /// What it has at the newest tick.
     pub state: State,
-    /// What it had at the open chunk's first tick.
-    pub opening: State,
-    /// The tick of the newest change in `changes`.
-    last_change: u32,
-    /// (ticks since the change before, steps), from the open chunk's second tick on.
-    pub changes: Vec<u8>,
+    /// (ticks since the change before, steps), from the open chunk's first tick on; before it there
+    /// is nothing.
+    pub changes: Changes,
 }
+
+/// An open chunk has no more ticks than this, whatever a log says.
+const TICKS_MAX: usize = u16::MAX as usize;
 
 impl Slot {
     /// An empty slot for a series.
@@ -55,10 +58,9 @@ impl Slot {
         Slot {
             series,
             open: series != NONE,
-            state: State::default(),
-            opening: State::default(),
             last_change: 0,
-            changes: Vec::new(),
+            state: State::default(),
+            changes: Changes::new(),
         }
     }
 
@@ -69,13 +71,20 @@ impl Slot {
 
     /// Whether it has samples in the open chunk.
     pub fn used(&self) -> bool {
-        self.opening.kind != Kind::Absent || !self.changes.is_empty()
+        !self.changes.is_empty()
     }
 
-    fn record(&mut self, tick: u32, steps: &[u8]) {
-        put_varint(u64::from(tick - self.last_change), &mut self.changes);
+    fn record(&mut self, tick: u16, steps: &[u8]) {
+        let since = tick - self.last_change;
+        if since < 0x80 {
+            self.changes.extend(&[since as u8]);
+        } else {
+            let mut bytes = Vec::new();
+            put_varint(u64::from(since), &mut bytes);
+            self.changes.extend(&bytes);
+        }
         self.last_change = tick;
-        self.changes.extend_from_slice(steps);
+        self.changes.extend(steps);
     }
 }
 
@@ -102,7 +111,10 @@ impl Group {
         } else if self.broken || self.times_ms.last().is_none_or(|l| *l >= tick.time_ms) {
             return Ok(0);
         }
-        let (before, at) = (self.last_ms, self.times_ms.len() as u32);
+        if self.times_ms.len() >= TICKS_MAX {
+            return Err(CodecError::Invalid("number of ticks without a key"));
+        }
+        let (before, at) = (self.last_ms, self.times_ms.len() as u16);
         self.times_ms.push(tick.time_ms);
         self.last_ms = tick.time_ms;
         let mut stale_marks = 0;
@@ -117,11 +129,7 @@ impl Group {
             while !cursor.0.is_empty() {
                 stale |= slot.state.step(change::take(&mut cursor)?)?;
             }
-            if at == 0 && !stale {
-                slot.opening = slot.state.clone();
-            } else {
-                slot.record(at, steps);
-            }
+            slot.record(at, steps);
             stale_marks += u64::from(stale);
             self.present = self.present + usize::from(slot.present()) - usize::from(was);
             if !slot.present() {
@@ -152,7 +160,6 @@ impl Group {
         for (slot, told) in self.slots.iter_mut().zip(told) {
             let was = slot.present();
             slot.state = State::default();
-            slot.opening = State::default();
             if told || slot.series == NONE {
                 continue;
             }
@@ -179,13 +186,12 @@ impl Group {
         if self.times_ms.is_empty() {
             return;
         }
-        let columns = self.slots.iter().map(|s| (&s.opening, s.changes.as_slice()));
+        let columns = self.slots.iter().map(|s| s.changes.as_slice());
         let chunk = Chunk::seal(self.open_id, &self.times_ms, columns);
         self.chunks.push((self.epoch, Arc::new(chunk)));
         self.times_ms.clear();
         for slot in &mut self.slots {
-            slot.opening = State::default();
-            slot.changes = Vec::new();
+            slot.changes = Changes::new();
             slot.last_change = 0;
         }
     }
@@ -205,7 +211,7 @@ impl Group {
 
     /// A series leaves its slot: it has no value from the next tick on.
     pub fn leave(&mut self, number: u32, index: &mut SeriesIndex) {
-        let next = self.times_ms.len() as u32;
+        let next = self.times_ms.len() as u16;
         let Some(slot) = self.slots.get_mut(number as usize).filter(|s| s.open) else { return };
         slot.open = false;
         if slot.present() {
@@ -233,8 +239,7 @@ impl Group {
 
     /// Bytes of memory, about.
     pub fn memory(&self) -> usize {
-        let slots: usize =
-            self.slots.iter().map(|s| size_of::<Slot>() + s.changes.capacity()).sum();
+        let slots: usize = self.slots.iter().map(|s| size_of::<Slot>() + s.changes.memory()).sum();
         let chunks: usize = self.chunks.iter().map(|c| c.1.memory()).sum();
         size_of::<Group>() + slots + chunks + self.times_ms.capacity() * 8
     }

@@ -38,6 +38,7 @@ pub(crate) struct SeriesIndex {
     carriers: HashMap<u32, HashMap<u32, RoaringBitmap>>,
     live: RoaringBitmap,
     order: Mutex<Order>,
+    forgotten: u64,
 }
 
 /// All series sorted by labels, as of some time.
@@ -85,7 +86,7 @@ impl SeriesIndex {
                 self.list[number as usize].epoch = epoch;
                 return;
             }
-            self.remove(number);
+            self.forget(&RoaringBitmap::from_iter([number]));
         }
         let pairs: Box<[Pair]> =
             labels.iter().map(|(n, v)| (self.symbols.add(n), self.symbols.add(v))).collect();
@@ -108,8 +109,21 @@ impl SeriesIndex {
         self.order().added.push(number);
     }
 
-    /// Forgets a series.
-    pub fn remove(&mut self, number: u32) {
+    /// Forgets series.
+    pub fn forget(&mut self, numbers: &RoaringBitmap) {
+        if numbers.is_empty() {
+            return;
+        }
+        numbers.iter().for_each(|n| self.remove(n));
+        let mut order = self.order();
+        order.added.retain(|n| !numbers.contains(*n));
+        Arc::make_mut(&mut order.sorted).retain(|n| !numbers.contains(*n));
+        order.stale = true;
+    }
+
+    /// Takes a series out of everything but the order.
+    fn remove(&mut self, number: u32) {
+        self.forgotten += 1;
         let labels = self.labels(number);
         let hash = self.hasher.hash_one(&labels);
         if let Ok(entry) = self.by_labels.find_entry(hash, |i| *i == number) {
@@ -134,12 +148,11 @@ impl SeriesIndex {
         }
         self.live.remove(number);
         self.free.push(number);
-        let mut order = self.order();
-        order.added.retain(|n| *n != number);
-        if order.sorted.contains(&number) {
-            Arc::make_mut(&mut order.sorted).retain(|n| *n != number);
-            order.stale = true;
-        }
+    }
+
+    /// How many series were forgotten so far: as long as that stands, numbers mean the same series.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// The labels of a series; none where there is no such series.

@@ -80,6 +80,7 @@ proptest! {
     #[test]
     fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         fuzz::record(&bytes);
+        fuzz::tombstones(&bytes);
         fuzz::segment(&bytes);
         fuzz::block(&bytes);
     }
