@@ -68,6 +68,17 @@ struct Reading {
 }
 
 fn read(fleet: &Fleet, nodes: NodeCache, believe: Believe, authority: &str) -> Reading {
+    read_after(fleet, nodes, believe, authority, Vec::new())
+}
+
+/// After a start before, from which pins were kept.
+fn read_after(
+    fleet: &Fleet,
+    nodes: NodeCache,
+    believe: Believe,
+    authority: &str,
+    pins: Vec<(Box<str>, [u8; 32])>,
+) -> Reading {
     let options = Options {
         resolution: Duration::from_millis(1000),
         timeout: Duration::from_millis(800),
@@ -83,6 +94,7 @@ fn read(fleet: &Fleet, nodes: NodeCache, believe: Believe, authority: &str) -> R
     let credentials = Credentials { authorities, token: Some("secret".into()), certificate: None };
     let credential = Box::new(move || Ok(credentials.clone()));
     let reader = Arc::new(Reader::new(options, nodes, store.clone(), credential, None).unwrap());
+    reader.restore_pins(pins);
     let running = reader.clone();
     let task = tokio::spawn(async move { running.run().await });
     Reading { reader, store, task }
@@ -218,8 +230,7 @@ async fn certificates_are_verified_pinned_or_not_looked_at() {
     drop(kubelets);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let _kubelets = serve(&fleet, &other).await;
-    let again = read(&fleet, nodes(&fleet), Believe::Pinned, "");
-    again.reader.restore_pins(pins);
+    let again = read_after(&fleet, nodes(&fleet), Believe::Pinned, "", pins);
     until("the refusal", || failure(&again).is_some()).await;
     let refused = failure(&again).unwrap();
     assert_eq!(refused.reason, Reason::Certificate);

@@ -25,8 +25,10 @@ fn authority(name: &str) -> Authority {
 impl Authority {
     fn issue(&self, name: &str, organisations: &[&str]) -> CertificateDer<'static> {
         let mut parameters = CertificateParams::default();
-        for organisation in organisations {
-            parameters.distinguished_name.push(DnType::OrganizationName, *organisation);
+        // A kind can be pushed once only: the second organisation says its kind by its number.
+        let kinds = [DnType::OrganizationName, DnType::CustomDnType(vec![2, 5, 4, 10])];
+        for (kind, organisation) in kinds.into_iter().zip(organisations) {
+            parameters.distinguished_name.push(kind, *organisation);
         }
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
