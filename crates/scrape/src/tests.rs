@@ -1,3 +1,5 @@
+//! The scraper against an exporter that answers as each test wants, over loopback, into a real store.
+
 use crate::config::Config;
 use crate::scraper::first_after;
 use crate::{Health, JobTargets, Options, Scraper, Target, TargetStatus};
