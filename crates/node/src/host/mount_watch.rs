@@ -254,7 +254,11 @@ mod tests {
             watch.ask(&all);
         }
         assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
-        assert_eq!(threads(&watch), 3, "one for each mount that hangs and one that works");
+        // A busy machine may have asked for one more, which ends by itself.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while threads(&watch) != 3 {
+            assert!(Instant::now() < deadline, "one for each mount that hangs and one that works");
+        }
         std::thread::sleep(Duration::from_millis(320));
         let expected = [&Answer::Stuck, &space, &Answer::Stuck, &stale, &space];
         assert_eq!(watch.ask(&all).iter().collect::<Vec<_>>(), expected);

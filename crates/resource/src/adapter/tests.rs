@@ -1,3 +1,5 @@
+//! Rules in both forms: prometheus-adapter's own examples, what is refused with its place, and any text.
+
 use super::*;
 use cluster::Selector;
 use model::{Labels, Sample, Value};

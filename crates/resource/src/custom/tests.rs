@@ -1,3 +1,5 @@
+//! Custom and external metrics over a store in memory: what is listed, found, refused, and used again.
+
 use super::*;
 use model::Sample;
 use promql::promqltest::MemoryStore;

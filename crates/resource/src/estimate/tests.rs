@@ -1,3 +1,5 @@
+//! Estimates against figures computed from every observation, over a simulated week, restarts and images.
+
 use super::*;
 use cluster::{Cache, Pod};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Configuration files: what is read, and each mistake with its line and column.
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, Problems> {

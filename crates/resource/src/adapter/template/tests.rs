@@ -1,3 +1,5 @@
+//! Templates as Go's `text/template` would write them.
+
 use super::*;
 
 fn fields() -> Fields {
