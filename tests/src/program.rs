@@ -108,6 +108,17 @@ impl Program {
         Ok(body)
     }
 
+    /// Milliseconds on a CPU since the start, those of threads that ended included, in steps of 10 ms
+    /// (`/proc/PID/stat`, utime and stime).
+    pub fn cpu_milliseconds(&self) -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after_name = text.rsplit_once(')').context("no name in stat")?.1;
+        let mut fields = after_name.split_ascii_whitespace().skip(11);
+        let mut ticks =
+            || fields.next().context("stat is too short")?.parse::<u64>().context("no ticks");
+        Ok((ticks()? + ticks()?) * 10)
+    }
+
     /// GETs a path and gives the JSON of a 200.
     pub fn json(&self, path: &str) -> Result<serde_json::Value> {
         let body = self.get(path)?;
