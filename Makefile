@@ -16,8 +16,7 @@ help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: need-cargo web/dist/index.html ## build everything and show this machine (ARGS='--listen …')
-	KUBEVIGIL_REVISION=$(REVISION) $(CARGO) build --release --locked -p kubevigil
-	target/release/kubevigil $(ARGS)
+	KUBEVIGIL_REVISION=$(REVISION) $(CARGO) run --release --locked -p kubevigil -- $(ARGS)
 
 ui: web/dist/index.html ## build the pages into web/dist
 

@@ -3,10 +3,10 @@
 //! another process, whose cost is not counted.
 
 use crate::core_client::Client;
-use crate::process::{cpu_milliseconds, memory};
+use crate::process::memory;
 use crate::table::{Spread, print};
 use anyhow::{Context, Result, bail};
-use stage::program::repository;
+use stage::program::{cpu_milliseconds, repository};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

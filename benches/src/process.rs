@@ -18,17 +18,6 @@ pub fn cpu_nanoseconds(pid: u32) -> Result<u64> {
     Ok(sum)
 }
 
-/// Milliseconds on a CPU since the start, those of threads that ended included, in steps of 10 ms
-/// (`/proc/PID/stat`, utime and stime).
-pub fn cpu_milliseconds(pid: u32) -> Result<u64> {
-    let text = read_to_string(format!("/proc/{pid}/stat"))?;
-    let after_name = text.rsplit_once(')').context("no name in stat")?.1;
-    let mut fields = after_name.split_ascii_whitespace().skip(11);
-    let mut ticks =
-        || fields.next().context("stat is too short")?.parse::<u64>().context("no ticks");
-    Ok((ticks()? + ticks()?) * 10)
-}
-
 /// Bytes in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {

@@ -1,6 +1,6 @@
 //! `kubevigil` by itself, with its store, pages and API, collecting everything each second.
 
-use crate::process::{cpu_milliseconds, memory};
+use crate::process::memory;
 use anyhow::{Context, Result};
 use stage::program::{Program, repository};
 use std::process::Command;
@@ -17,13 +17,13 @@ pub fn run(seconds: usize) -> Result<()> {
     let program = Program::start_command(command)?;
     let pid = program.child.id();
     std::thread::sleep(WARM);
-    let (began, before) = (Instant::now(), cpu_milliseconds(pid)?);
+    let (began, before) = (Instant::now(), program.cpu_milliseconds()?);
     let mut most = 0;
     for _ in 0..seconds {
         std::thread::sleep(Duration::from_secs(1));
         most = memory(pid)?.rss.max(most);
     }
-    let spent = cpu_milliseconds(pid)?.saturating_sub(before) as f64;
+    let spent = program.cpu_milliseconds()?.saturating_sub(before) as f64;
     let percent = spent / began.elapsed().as_millis() as f64 * 100.0;
     let status = program.json("/api/vigil/v1/status")?;
     let series = status["store"]["series"].as_u64().context("no series in the status")?;

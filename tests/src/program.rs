@@ -108,6 +108,11 @@ impl Program {
         Ok(body)
     }
 
+    /// [`cpu_milliseconds`] of this program.
+    pub fn cpu_milliseconds(&self) -> Result<u64> {
+        cpu_milliseconds(self.child.id())
+    }
+
     /// GETs a path and gives the JSON of a 200.
     pub fn json(&self, path: &str) -> Result<serde_json::Value> {
         let body = self.get(path)?;
@@ -185,4 +190,15 @@ fn join_chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
         body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
         rest = rest.get(end + 2 + size + 2..)?;
     }
+}
+
+/// Milliseconds on a CPU since the process's start, those of threads that ended included, in steps of
+/// 10 ms (`/proc/PID/stat`, utime and stime).
+pub fn cpu_milliseconds(pid: u32) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = text.rsplit_once(')').context("no name in stat")?.1;
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let mut ticks =
+        || fields.next().context("stat is too short")?.parse::<u64>().context("no ticks");
+    Ok((ticks()? + ticks()?) * 10)
 }

@@ -249,15 +249,10 @@ fn costs_little() -> Result<()> {
     let program = start(dir.path())?;
     wait_for("the store", || Ok(program.get("/-/ready").ok()))?;
     std::thread::sleep(Duration::from_secs(3));
-    let ticks = || -> Result<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", program.child.id()))?;
-        let rest = stat.rsplit(')').next().context("no name in stat")?;
-        let field = |n: usize| rest.split_whitespace().nth(n).and_then(|t| t.parse::<u64>().ok());
-        Ok(field(11).context("utime")? + field(12).context("stime")?)
-    };
-    let before = ticks()?;
+    let before = program.cpu_milliseconds()?;
     std::thread::sleep(Duration::from_secs(SECONDS));
-    let percent = (ticks()? - before) as f64 / SECONDS as f64;
+    let spent = program.cpu_milliseconds()? - before;
+    let percent = spent as f64 / 10.0 / SECONDS as f64;
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.child.id()))?;
     let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = resident.trim().trim_end_matches(" kB").parse()?;

@@ -1,6 +1,6 @@
 //! What stands after a selector or a subquery: range, `offset`, `@`, `anchored` and `smoothed`.
 
-use crate::ast::{At, BinaryOp, DurationExpr, Expr, MatrixSelector, Modifiers, Span, Subquery};
+use crate::ast::{At, DurationExpr, Expr, MatrixSelector, Modifiers, Span, Subquery};
 use crate::parser::{Parsed, Parser, Stop};
 use crate::token::{Keyword, Kind, Preprocessor};
 
@@ -107,15 +107,7 @@ impl Parser<'_> {
             self.expect(Kind::RightParen)?;
             return Ok(AtWritten::Word(at));
         }
-        let minus = self.accept(Kind::Op(BinaryOp::Sub));
-        if !minus {
-            self.accept(Kind::Op(BinaryOp::Add));
-        }
-        if !matches!(self.peek().kind, Kind::Number | Kind::Duration) {
-            return Err(Stop { said: false });
-        }
-        let seconds = self.number_or_duration().value;
-        Ok(AtWritten::Seconds(if minus { -seconds } else { seconds }))
+        Ok(AtWritten::Seconds(self.signed_number()?))
     }
 
     fn set_at(&mut self, expr: &mut Expr, at: AtWritten) {
@@ -130,13 +122,7 @@ impl Parser<'_> {
             }
         };
         let end = self.last_end;
-        let Some((modifiers, expr_end)) = modifiers_of(expr) else {
-            self.error(
-                span,
-                "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery",
-            );
-            return;
-        };
+        let Some((modifiers, expr_end)) = self.modifiers_of(expr, "@ modifier") else { return };
         if modifiers.at.is_some() {
             self.error(span, "@ <timestamp> may not be set multiple times");
             return;
@@ -145,14 +131,35 @@ impl Parser<'_> {
         *expr_end = end;
     }
 
+    /// The modifiers of an expression that may have them, and where its end is kept; an error where it may
+    /// not have the one named.
+    fn modifiers_of<'e>(
+        &mut self,
+        expr: &'e mut Expr,
+        modifier: &str,
+    ) -> Option<(&'e mut Modifiers, &'e mut usize)> {
+        let span = expr.span();
+        match expr {
+            Expr::Vector(v) => Some((&mut v.modifiers, &mut v.span.end)),
+            Expr::Matrix(m) => Some((&mut m.selector.modifiers, &mut m.end)),
+            Expr::Subquery(s) => Some((&mut s.modifiers, &mut s.end)),
+            _ => {
+                self.error(
+                    span,
+                    format!(
+                        "{modifier} must be preceded by an instant vector selector or range vector \
+                         selector or a subquery"
+                    ),
+                );
+                None
+            }
+        }
+    }
+
     fn set_offset(&mut self, expr: &mut Expr, offset: DurationExpr) {
         let span = expr.span();
         let end = self.last_end;
-        let Some((modifiers, expr_end)) = modifiers_of(expr) else {
-            self.error(
-                span,
-                "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
-            );
+        let Some((modifiers, expr_end)) = self.modifiers_of(expr, "offset modifier") else {
             return;
         };
         let twice = modifiers.offset_ms != 0 || modifiers.offset_expr.is_some();
@@ -196,16 +203,6 @@ impl Parser<'_> {
 enum AtWritten {
     Word(At),
     Seconds(f64),
-}
-
-/// The modifiers of an expression that may have them, and where its end is kept.
-fn modifiers_of(expr: &mut Expr) -> Option<(&mut Modifiers, &mut usize)> {
-    match expr {
-        Expr::Vector(v) => Some((&mut v.modifiers, &mut v.span.end)),
-        Expr::Matrix(m) => Some((&mut m.selector.modifiers, &mut m.end)),
-        Expr::Subquery(s) => Some((&mut s.modifiers, &mut s.end)),
-        _ => None,
-    }
 }
 
 /// A plain duration as milliseconds, any other as what is to be computed.

@@ -443,6 +443,13 @@ impl<'a> Parser<'a> {
 
     fn fill_value(&mut self) -> Parsed<f64> {
         self.expect(Kind::LeftParen)?;
+        let value = self.signed_number()?;
+        self.expect(Kind::RightParen)?;
+        Ok(value)
+    }
+
+    /// A number, or a duration in seconds, with or without a sign.
+    pub(crate) fn signed_number(&mut self) -> Parsed<f64> {
         let minus = self.accept(Kind::Op(BinaryOp::Sub));
         if !minus {
             self.accept(Kind::Op(BinaryOp::Add));
@@ -451,7 +458,6 @@ impl<'a> Parser<'a> {
             return Err(Stop { said: false });
         }
         let value = self.number_or_duration().value;
-        self.expect(Kind::RightParen)?;
         Ok(if minus { -value } else { value })
     }
 
