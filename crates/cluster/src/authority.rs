@@ -86,8 +86,10 @@ pub(crate) fn renew(
     let holds = serving.is_some_and(|(chain, key)| {
         serves(chain, key, names, &authorities[issuer], now, lifetimes)
     });
-    // Those before the issuer, once nobody may still see a certificate of theirs.
-    if holds && at - authorities[issuer].made() >= 2 * overlap && authorities.len() > issuer + 1 {
+    // Those before the issuer, once nobody may still see a certificate of theirs: not by the issuer's age,
+    // for the first certificate of its own may have come late.
+    let served_for = serving.map_or(0, |(chain, _)| age(chain, at));
+    if holds && served_for >= overlap && authorities.len() > issuer + 1 {
         authorities.truncate(issuer + 1);
         changed = true;
     }
@@ -158,8 +160,6 @@ fn serves(
     let Ok(der) = CertificateDer::from_pem_slice(chain) else { return false };
     let Ok(key) = PrivatePkcs8KeyDer::from_pem_slice(key) else { return false };
     let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256);
-    let Some((from, _)) = validity(&der) else { return false };
-    let age = now.as_secs().cast_signed() - from - seconds(BACKDATED);
     let Ok(own) = webpki::EndEntityCert::try_from(&der) else { return false };
     let Ok(anchor) = webpki::anchor_from_trusted_cert(&issuer.der) else { return false };
     let named = |name: &String| {
@@ -170,9 +170,15 @@ fn serves(
     let algorithms = webpki::ALL_VERIFICATION_ALGS;
     let verified = own.verify_for_usage(algorithms, &[anchor], &[], now, usage, None, None).is_ok();
     verified
-        && age < seconds(lifetimes.serving) / 3 * 2
+        && age(chain, now.as_secs().cast_signed()) < seconds(lifetimes.serving) / 3 * 2
         && names.iter().all(named)
         && key.is_ok_and(|key| belongs(&der, &key))
+}
+
+/// For how many seconds a certificate of ours has been there.
+fn age(chain: &[u8], at: i64) -> i64 {
+    let from = CertificateDer::from_pem_slice(chain).ok().and_then(|der| validity(&der));
+    from.map_or(0, |(from, _)| at - from - seconds(BACKDATED))
 }
 
 fn make_authority(at: i64, lifetimes: &Lifetimes) -> Result<Authority, String> {
@@ -314,6 +320,23 @@ mod tests {
             );
         }
         assert!(authorities.len() >= 4, "{authorities:?}");
+    }
+
+    /// Nobody looked while the new authority grew old enough to issue: the old one is trusted on from the first
+    /// certificate of the new one.
+    #[test]
+    fn an_authority_that_issues_late_is_not_alone_at_once() {
+        let mut data = Data::new();
+        step(&mut data, 0.0);
+        step(&mut data, 80.1);
+        let old = data["tls.crt"].clone();
+        assert!(step(&mut data, 90.0), "the new one issues");
+        for day in [90.01, 90.9] {
+            step(&mut data, day);
+            assert!(trusted(&data["ca.crt"], &old, day), "day {day}");
+        }
+        assert!(step(&mut data, 91.1), "the old one goes");
+        assert_eq!(read_authorities(&data).len(), 1);
     }
 
     #[test]
