@@ -6,7 +6,8 @@ use anyhow::ensure;
 use stage::cluster::{self, server, until, usage};
 use std::time::Duration;
 
-const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
+/// Whose pods stay; those of tests before may still be ending.
+const PODS: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/kubevigil-system/pods";
 
 #[test]
 fn a_kubelets_summary_is_read_where_asked() {
