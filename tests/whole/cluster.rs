@@ -13,5 +13,6 @@ mod top;
 mod upset;
 mod upset_kubelet;
 mod upset_owners;
+mod upset_summary;
 mod upset_trust;
 mod world;

@@ -74,7 +74,10 @@ pub(crate) fn renew(
     authorities.retain(|a| a.from <= at && at < a.until);
     let mut changed = before != authorities.len();
 
-    let aged = |a: &Authority| at - a.made() >= seconds(lifetimes.authority) / 5 * 4;
+    // By its own lifetime where that is shorter: it may be from a time of other settings.
+    let aged = |a: &Authority| {
+        at - a.made() >= seconds(lifetimes.authority).min(a.until - a.made()) / 5 * 4
+    };
     if authorities.first().is_none_or(aged) {
         authorities.insert(0, make_authority(at, lifetimes)?);
         changed = true;
@@ -86,8 +89,10 @@ pub(crate) fn renew(
     let holds = serving.is_some_and(|(chain, key)| {
         serves(chain, key, names, &authorities[issuer], now, lifetimes)
     });
-    // Those before the issuer, once nobody may still see a certificate of theirs.
-    if holds && at - authorities[issuer].made() >= 2 * overlap && authorities.len() > issuer + 1 {
+    // Those before the issuer, once nobody may still see a certificate of theirs: not by the issuer's age,
+    // for the first certificate of its own may have come late.
+    let served_for = serving.map_or(0, |(chain, _)| at - span(chain).0);
+    if holds && served_for >= overlap && authorities.len() > issuer + 1 {
         authorities.truncate(issuer + 1);
         changed = true;
     }
@@ -105,9 +110,12 @@ pub(crate) fn renew(
     Ok(Some(KEYS.iter().map(|k| (*k).to_owned()).zip(values).collect()))
 }
 
-/// When to look again at the latest.
-pub(crate) fn look_again(lifetimes: &Lifetimes) -> Duration {
-    (lifetimes.overlap.min(lifetimes.serving / 3) / 4)
+/// When to look again at the latest: often enough for these lifetimes, and for the certificate that is served
+/// now, which may be from a time of shorter ones.
+pub(crate) fn look_again(data: &Data, lifetimes: &Lifetimes) -> Duration {
+    let (made, until) = data.get("tls.crt").map_or((0, i64::MAX), |chain| span(chain));
+    let own = Duration::from_secs(until.saturating_sub(made).max(0).cast_unsigned());
+    (lifetimes.overlap.min(lifetimes.serving / 3).min(own / 3) / 4)
         .clamp(Duration::from_millis(200), Duration::from_secs(600))
 }
 
@@ -158,8 +166,8 @@ fn serves(
     let Ok(der) = CertificateDer::from_pem_slice(chain) else { return false };
     let Ok(key) = PrivatePkcs8KeyDer::from_pem_slice(key) else { return false };
     let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256);
-    let Some((from, _)) = validity(&der) else { return false };
-    let age = now.as_secs().cast_signed() - from - seconds(BACKDATED);
+    let (made, until) = span(chain);
+    let at = now.as_secs().cast_signed();
     let Ok(own) = webpki::EndEntityCert::try_from(&der) else { return false };
     let Ok(anchor) = webpki::anchor_from_trusted_cert(&issuer.der) else { return false };
     let named = |name: &String| {
@@ -170,9 +178,15 @@ fn serves(
     let algorithms = webpki::ALL_VERIFICATION_ALGS;
     let verified = own.verify_for_usage(algorithms, &[anchor], &[], now, usage, None, None).is_ok();
     verified
-        && age < seconds(lifetimes.serving) / 3 * 2
+        && at - made < seconds(lifetimes.serving).min(until - made) / 3 * 2
         && names.iter().all(named)
         && key.is_ok_and(|key| belongs(&der, &key))
+}
+
+/// When a certificate of ours was made (it was dated back), and when it ends.
+fn span(chain: &[u8]) -> (i64, i64) {
+    let validity = CertificateDer::from_pem_slice(chain).ok().and_then(|der| validity(&der));
+    validity.map_or((0, 0), |(from, until)| (from + seconds(BACKDATED), until))
 }
 
 fn make_authority(at: i64, lifetimes: &Lifetimes) -> Result<Authority, String> {
@@ -314,6 +328,38 @@ mod tests {
             );
         }
         assert!(authorities.len() >= 4, "{authorities:?}");
+    }
+
+    /// Nobody looked while the new authority grew old enough to issue: the old one is trusted on from the first
+    /// certificate of the new one.
+    #[test]
+    fn an_authority_that_issues_late_is_not_alone_at_once() {
+        let mut data = Data::new();
+        step(&mut data, 0.0);
+        step(&mut data, 80.1);
+        let old = data["tls.crt"].clone();
+        assert!(step(&mut data, 90.0), "the new one issues");
+        for day in [90.01, 90.9] {
+            step(&mut data, day);
+            assert!(trusted(&data["ca.crt"], &old, day), "day {day}");
+        }
+        assert!(step(&mut data, 91.1), "the old one goes");
+        assert_eq!(read_authorities(&data).len(), 1);
+    }
+
+    /// What was made under shorter lifetimes is renewed by its own.
+    #[test]
+    fn what_shorter_lifetimes_left_does_not_expire() {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        let brief = Lifetimes { authority: minutes(60), serving: minutes(30), overlap: minutes(5) };
+        let mut data = renew(&Data::new(), &names(), at(0.0), &brief).unwrap().unwrap();
+        assert!(look_again(&data, &short()) <= minutes(3));
+        let minute = 1.0 / 24.0 / 60.0;
+        for n in 1..80 {
+            let day = f64::from(n) * minute;
+            step(&mut data, day);
+            assert!(trusted(&data["ca.crt"], &data["tls.crt"], day), "minute {n}");
+        }
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Keeper {
             // Taken before the look, so that no change behind it is missed.
             let generations = self.generations();
             let wait = match self.step(&mut state, UnixTime::now()).await {
-                Ok(()) => authority::look_again(&self.serving.lifetimes),
+                Ok(()) => authority::look_again(&state.presented, &self.serving.lifetimes),
                 Err(error) => {
                     let why = explain(&error);
                     if why != state.complaint {

@@ -19,6 +19,7 @@ mod parse;
 pub mod reader;
 pub mod series;
 mod store;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 mod usage;

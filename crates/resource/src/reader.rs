@@ -31,6 +31,9 @@ pub struct Options {
     pub timeout: Duration,
     /// Where kubelets listen (`--kubelet-port`).
     pub port: u16,
+    /// What is asked for, unless an annotation of the node says otherwise: `/metrics/resource`, or the path
+    /// of a [`summary`](crate::summary).
+    pub path: &'static str,
     /// Rather where the node's status says (`--kubelet-use-node-status-port`).
     pub use_node_status_port: bool,
     /// The first of these that a node has is asked (`--kubelet-preferred-address-types`).
@@ -49,6 +52,7 @@ impl Default for Options {
             resolution: Duration::from_secs(15),
             timeout: Duration::from_secs(10),
             port: 10250,
+            path: "/metrics/resource",
             use_node_status_port: true,
             address_types: vec![
                 AddressType::InternalIp,
@@ -82,9 +86,9 @@ pub struct Round<'a> {
     pub took: Duration,
     /// `10.0.0.7:10250`; empty where the node has no address.
     pub instance: &'a str,
-    /// `/metrics/resource`.
+    /// What it was asked for, `/metrics/resource`.
     pub path: &'a str,
-    /// The answer; `None` where there was none.
+    /// The answer in the text format; `None` where there was none.
     pub body: Option<&'a [u8]>,
 }
 

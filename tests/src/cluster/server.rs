@@ -73,7 +73,7 @@ impl Cluster {
         self.exec(&[
             "bash",
             "-c",
-            "kubectl get apiservice v1beta1.metrics.k8s.io -o 'jsonpath={.spec.caBundle}' | base64 -d >/run/cluster/server-ca.crt",
+            "kubectl get apiservice v1beta1.metrics.k8s.io -o 'jsonpath={.spec.caBundle}' | base64 -d >/run/cluster/server-ca.$$ && mv /run/cluster/server-ca.$$ /run/cluster/server-ca.crt",
         ])
         .map(|_| ())
     }

@@ -94,6 +94,10 @@ pub struct ServerOptions {
     #[arg(long = "deprecated-kubelet-completely-insecure", hide = true)]
     pub kubelet_completely_insecure: bool,
 
+    /// What kubelets are asked for
+    #[arg(long, value_enum, default_value = "resource", help_heading = "Kubelets")]
+    pub kubelet_source: KubeletSource,
+
     /// The first of these that a node has is asked
     #[arg(
         long,
@@ -172,6 +176,25 @@ pub struct ServerOptions {
     /// All options as the status page shows them.
     #[arg(skip)]
     pub flags: Vec<api::backend::Flag>,
+}
+
+/// What kubelets are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KubeletSource {
+    /// /metrics/resource (right: get on nodes/metrics)
+    Resource,
+    /// The Summary API, /stats/summary (right: get on nodes/stats); its times are whole seconds
+    Summary,
+}
+
+impl KubeletSource {
+    /// The path.
+    pub fn path(self) -> &'static str {
+        match self {
+            KubeletSource::Resource => "/metrics/resource",
+            KubeletSource::Summary => resource::summary::PATH,
+        }
+    }
 }
 
 /// Whom to take for a kubelet.

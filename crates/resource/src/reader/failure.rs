@@ -108,6 +108,10 @@ impl Failure {
             401 => Failure::new(Reason::Permission, what).remedy(
                 "the kubelet does not know our token: it needs authentication.webhook.enabled: true",
             ),
+            403 if crate::summary::is_path(path) => Failure::new(Reason::Permission, what).remedy(
+                "our service account needs `get` on nodes/stats for summaries: add it to the rule for \
+                 nodes/metrics in deploy/kubevigil.yaml",
+            ),
             403 => Failure::new(Reason::Permission, what).remedy(
                 "our service account needs `get` on nodes/metrics, as deploy/kubevigil.yaml grants it",
             ),

@@ -3,6 +3,7 @@
 use super::failure::{Failure, Reason};
 use super::{Round, Shared, broken, lock};
 use crate::parse::{NO_TIME, parse};
+use crate::summary;
 use cluster::Node;
 use http::client::{HeaderName, HeaderValue, Method, Request, Session, header};
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,8 @@ pub struct NodeState {
     pub took: Duration,
     /// Where it was asked.
     pub instance: String,
+    /// For what it was asked.
+    pub path: String,
     /// Reads in a row that failed.
     pub failures: u32,
     /// Why the last read failed.
@@ -68,6 +71,15 @@ impl Token {
     }
 }
 
+/// Puts what `/metrics/resource` would say in the place of a summary.
+fn told_as_metrics(body: &mut Vec<u8>) -> Result<(), Failure> {
+    let mut text = String::with_capacity(body.len() / 2);
+    let outcome = summary::to_resource_metrics(body, &mut text);
+    outcome.map_err(|what| Failure::new(Reason::Unreadable, format!("the summary: {what}")))?;
+    *body = text.into_bytes();
+    Ok(())
+}
+
 pub(super) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
@@ -103,9 +115,12 @@ impl Kubelet {
         let mut body = shared.buffer();
         let mut instance = String::new();
         let path = node.annotations.get(PATH_ANNOTATION).filter(|p| !p.is_empty());
-        let path = path.unwrap_or("/metrics/resource");
-        let outcome = self.ask(shared, &node, path, &mut instance, &mut body).await;
+        let path = path.map_or(shared.options.path, |p| p);
+        let mut outcome = self.ask(shared, &node, path, &mut instance, &mut body).await;
         let took = started.elapsed();
+        if outcome.is_ok() && summary::is_path(path) {
+            outcome = told_as_metrics(&mut body);
+        }
         let outcome = outcome.and_then(|()| self.take(shared, &body, asked_ns));
         self.slow = matches!(&outcome, Err(failure) if failure.reason == Reason::TooSlow);
         self.reads = self.reads.saturating_add(1);
@@ -120,7 +135,13 @@ impl Kubelet {
             shared.store.miss(&self.name);
         }
         shared.give_back(body);
-        self.note(asked_ns, took, instance, outcome);
+        let mut state = lock(&self.state);
+        state.instance = instance;
+        if state.path != path {
+            state.path = path.into();
+        }
+        drop(state);
+        self.note(asked_ns, took, outcome);
     }
 
     async fn ask(
@@ -195,11 +216,10 @@ impl Kubelet {
         Ok(())
     }
 
-    fn note(&self, asked_ns: i64, took: Duration, instance: String, outcome: Result<(), Failure>) {
+    fn note(&self, asked_ns: i64, took: Duration, outcome: Result<(), Failure>) {
         let mut state = lock(&self.state);
         state.asked_ms = asked_ns / 1_000_000;
         state.took = took;
-        state.instance = instance;
         let bound = super::meters::BOUNDS.iter().position(|b| took.as_secs_f64() <= *b);
         state.durations[bound.unwrap_or(super::meters::BOUNDS.len())] += 1;
         state.durations_sum += took;
