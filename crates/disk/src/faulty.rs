@@ -337,6 +337,17 @@ impl Files for Faulty {
         })
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.operate(|state| {
+            let node = state.node(from)?;
+            if state.names.contains_key(to) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            state.change(Change::Put(to.into(), node));
+            Ok(())
+        })
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         self.operate(|state| {
             state.node(path)?;

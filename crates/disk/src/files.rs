@@ -18,6 +18,9 @@ pub trait Files: Send + Sync {
     fn read(&self, path: &str) -> io::Result<Map>;
     /// Moves a file; one that has the new name already is replaced.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives a file, which is not appended to any more, a second name; where the file system has no such
+    /// thing, the second name gets a copy that is safe from a power cut.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
     /// Deletes a file.
     fn remove(&self, path: &str) -> io::Result<()>;
     /// The files in a folder, sorted by name; without folders. A missing folder is an error.

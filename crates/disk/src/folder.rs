@@ -21,6 +21,25 @@ impl Folder {
     fn at(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
+
+    /// The process that holds the lock at `path`, as it wrote itself down; `None` where nobody does. Changes
+    /// nothing, so that a folder can be looked at that must not be written.
+    pub fn holder(&self, path: &str) -> io::Result<Option<String>> {
+        let mut file = match fs::File::open(self.at(path)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut owner = String::new();
+                (&mut file).take(64).read_to_string(&mut owner)?;
+                Ok(Some(owner.trim().to_owned()))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
 }
 
 struct Appended(fs::File);
@@ -62,6 +81,18 @@ impl Files for Folder {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.at(from), self.at(to))
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        match fs::hard_link(self.at(from), self.at(to)) {
+            Err(e)
+                if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
+            {
+                fs::copy(self.at(from), self.at(to))?;
+                fs::File::open(self.at(to))?.sync_all()
+            }
+            linked => linked,
+        }
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {

@@ -10,6 +10,7 @@ mod page;
 mod postings;
 mod select;
 mod strings;
+mod verify;
 mod writer;
 
 pub use layout::{Meta, VERSION};
@@ -279,18 +280,6 @@ impl Block {
                 .map_err(|e| BlockError::decode(page.offset as usize, e))?;
         }
         Ok(times)
-    }
-
-    /// Reads everything and checks every checksum.
-    pub fn verify(&self) -> Result<(), BlockError> {
-        layout::read_table((*self.bytes).as_ref())?;
-        let (mut scratch, mut columns) = (Scratch::default(), Columns::default());
-        for series in 0..self.meta.series as u32 {
-            self.labels(series, &mut scratch)?;
-            columns.clear();
-            self.read(series, i64::MIN, i64::MAX, &mut scratch, &mut columns)?;
-        }
-        Ok(())
     }
 
     fn section(&self, section: Section) -> (usize, &[u8]) {

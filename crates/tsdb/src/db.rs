@@ -1,8 +1,11 @@
 //! The store as its users hold it.
 
+use crate::Sealed;
 use crate::store::{State, Store, lock};
-use crate::{Cardinality, Committed, Count, Durability, Error, Group, Metadata, Options, Stats};
-use crate::{maintain, open, plan, read, tombstones};
+use crate::{
+    Cardinality, Committed, Count, Durability, Error, Finding, Group, Metadata, Options, Stats,
+};
+use crate::{maintain, open, plan, read, seal, snapshot, tombstones};
 use disk::{Files, Folder, LogOptions};
 use model::{Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Storage};
 use std::collections::{BTreeMap, HashMap};
@@ -129,6 +132,38 @@ impl Db {
     /// Writes the blocks anew of which something was deleted, so that it takes no room any more.
     pub fn clean_tombstones(&self) -> Result<(), Error> {
         tombstones::clean(&self.store)
+    }
+
+    /// Puts a whole copy of the store at this moment into `snapshots/NAME` of the data folder, and gives the
+    /// path of that; files are linked rather than copied where the file system knows links. What the head
+    /// holds goes to a block first, unless `with_head` says to leave it out.
+    ///
+    /// The copy is a data folder: a program opens it as it is. Fails where `name` is taken or is no plain
+    /// file name.
+    pub fn snapshot(&self, name: &str, with_head: bool) -> Result<String, Error> {
+        snapshot::snapshot(&self.store, name, with_head)
+    }
+
+    /// Writes series that come sorted by labels, each label set once, straight to blocks: samples of any age,
+    /// none of which goes through the log. A sample whose series has one at its time already is left out, so
+    /// that handing over the same again changes nothing.
+    ///
+    /// All samples lie between the two times (milliseconds since the Unix epoch, both included). Returns
+    /// once they are safe. A failure leaves whole blocks behind, or none; what they have is left out when
+    /// the same is handed over again.
+    pub fn seal(
+        &self,
+        source: &mut dyn SeriesSet,
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Sealed, Error> {
+        seal::seal(&self.store, source, start_ms, end_ms)
+    }
+
+    /// Reads everything, writes what is damaged anew without the damaged part and sets the original aside.
+    /// Gives what was found; [`Stats::quarantined`] names what was set aside.
+    pub fn repair(&self) -> Result<Vec<Finding>, Error> {
+        crate::check::repair(&self.store)
     }
 
     /// The state of the store.

@@ -20,6 +20,17 @@ pub enum Error {
     /// Series that a round goes on with were forgotten while it was put together.
     #[error("series of the round were forgotten meanwhile: the next round tells them anew")]
     Forgotten,
+    /// What was to be written could not be read from where it comes.
+    #[error("{0}")]
+    Source(#[from] model::ReadError),
+    /// A snapshot's name cannot be used.
+    #[error("snapshot {name:?}: {why}")]
+    Snapshot {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -8,6 +8,7 @@
 mod batch;
 pub mod block;
 mod change;
+mod check;
 mod codec;
 mod compact;
 mod cursor;
@@ -24,6 +25,8 @@ mod options;
 mod plan;
 mod read;
 mod record;
+mod seal;
+mod snapshot;
 mod stats;
 mod store;
 #[cfg(test)]
@@ -31,7 +34,9 @@ mod tests;
 mod tombstones;
 
 pub use batch::{Batch, Committed, Group};
+pub use check::{Checked, Finding, check};
 pub use db::Db;
 pub use error::Error;
 pub use options::{Durability, Options, Progress};
+pub use seal::Sealed;
 pub use stats::{Cardinality, Count, Metadata, Quarantined, Stats};

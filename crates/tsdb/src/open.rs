@@ -16,8 +16,10 @@ pub(crate) const LOG: &str = "log";
 /// The folder of the blocks.
 pub(crate) const BLOCKS: &str = "blocks";
 /// What the format file says.
-const FORMAT: &str = "kubevigil-data";
-const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT: &str = "kubevigil-data";
+pub(crate) const FORMAT_VERSION: u32 = 1;
+/// Where it is said.
+pub(crate) const FORMAT_FILE: &str = "FORMAT";
 
 /// Opens the folder of `files`.
 pub(crate) fn open(
@@ -114,7 +116,7 @@ pub(crate) fn block_name(first: u32, last: u32, edition: u32) -> String {
     format!("{first:010}-{last:010}-{edition}.block")
 }
 
-fn epochs_of(name: &str) -> Option<(u32, u32, u32)> {
+pub(crate) fn epochs_of(name: &str) -> Option<(u32, u32, u32)> {
     let mut parts = name.strip_suffix(".block")?.split('-').map(str::parse);
     let epochs = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
     (parts.next().is_none() && epochs.0 <= epochs.1).then_some(epochs)

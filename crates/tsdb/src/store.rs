@@ -174,6 +174,16 @@ impl Store {
         Ok(*epoch)
     }
 
+    /// A log epoch into which nothing was written and nothing ever will be: a block may take its number once
+    /// the epochs before it are in blocks.
+    pub fn reserve(&self) -> Result<u32, Error> {
+        let mut epoch = lock(&self.writer);
+        self.begin_epoch(&mut epoch)?;
+        let reserved = *epoch;
+        self.begin_epoch(&mut epoch)?;
+        Ok(reserved)
+    }
+
     fn begin_epoch(&self, epoch: &mut u32) -> Result<(), Error> {
         self.log.roll(*epoch + 1)?;
         *epoch += 1;

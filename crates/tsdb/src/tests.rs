@@ -1,5 +1,6 @@
 //! The store against a naive one, under crashes, faults and damage.
 
+mod check;
 mod churn;
 mod clock;
 mod deletes;
@@ -8,6 +9,8 @@ mod golden;
 mod kill;
 mod naive;
 mod rounds;
+mod seal;
+mod snapshot;
 
 use crate::{Db, Options};
 use disk::LogOptions;

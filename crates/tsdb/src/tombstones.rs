@@ -14,7 +14,7 @@ use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// Where they are kept.
-const FILE: &str = "tombstones";
+pub(crate) const FILE: &str = "tombstones";
 const MAGIC: &[u8] = b"kubevigil tombstones 1\n";
 
 /// Something that was deleted.

@@ -76,12 +76,20 @@ impl Block {
 
     /// How many series carry each value of each label: (name, value, series).
     pub fn each_label(&self, mut see: impl FnMut(&str, &str, u64)) -> Result<(), BlockError> {
+        self.each_posting(|name, value, carriers| see(name, value, carriers.len()))
+    }
+
+    /// The series that carry each value of each label.
+    pub(super) fn each_posting(
+        &self,
+        mut see: impl FnMut(&str, &str, &RoaringBitmap),
+    ) -> Result<(), BlockError> {
         for (i, name) in self.names.iter().enumerate() {
             let mut failed = None;
             self.each_value(i, "", |ordinal, value| {
                 let mut carriers = RoaringBitmap::new();
                 failed = self.carriers(i, ordinal, &mut carriers).err().or(failed.take());
-                see(&name.text, value, carriers.len());
+                see(&name.text, value, &carriers);
             })?;
             failed.map_or(Ok(()), Err)?;
         }
