@@ -20,10 +20,11 @@ pub(super) fn while_asking(cluster: &Cluster, after: Duration, upset: impl FnOnc
     })
 }
 
-/// Our server's pods.
-fn pods(cluster: &Cluster) -> Result<Vec<String>> {
+/// Our server's pods that are not ending.
+pub(super) fn pods(cluster: &Cluster) -> Result<Vec<String>> {
     let list = cluster.json("/api/v1/namespaces/kubevigil-system/pods")?;
     let names = list["items"].as_array().into_iter().flatten();
+    let names = names.filter(|p| p["metadata"]["deletionTimestamp"].is_null());
     Ok(names.filter_map(|p| p["metadata"]["name"].as_str().map(Into::into)).collect())
 }
 
