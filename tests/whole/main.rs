@@ -5,7 +5,9 @@
 mod agent;
 mod cluster;
 mod containers;
+mod crash;
 mod deploy;
+mod import;
 mod parity_cadvisor;
 mod parity_node;
 mod prometheus_api;

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates, lowest first: a crate may use only those before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "kubevigil-model",
     "kubevigil-disk",
     "kubevigil-kernel",
     "kubevigil-http",
     "kubevigil-tsdb",
+    "kubevigil-prometheus-tsdb",
     "kubevigil-promql",
     "kubevigil-node",
     "kubevigil-cluster",

@@ -7,15 +7,19 @@
 
 mod clock;
 mod collect;
+mod export;
+mod import;
 mod log;
 mod machine;
 mod options;
 mod ourselves;
 mod process;
+mod progress;
 mod script;
 mod server;
 mod simulate;
 mod standalone;
+mod tools;
 
 use options::Task;
 use std::process::ExitCode;
@@ -30,6 +34,9 @@ fn main() -> ExitCode {
         Some(Task::Standalone(options)) => standalone::run(*options).map(|()| ExitCode::SUCCESS),
         Some(Task::Server(options)) => server::run(*options).map(|()| ExitCode::SUCCESS),
         Some(Task::Promqltest { files }) => script::run(&files),
+        Some(Task::Import(what)) => import::run(what),
+        Some(Task::Export(what)) => export::run(what),
+        Some(Task::Tools(what)) => tools::run(what),
         Some(Task::Simulate(what)) => simulate::run(what).map(|()| ExitCode::SUCCESS),
         Some(Task::Completions { shell }) => {
             let mut command = options::command();

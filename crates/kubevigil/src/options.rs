@@ -18,6 +18,8 @@ Examples:
   kubevigil --no-collector.hwmon               Without one of the collectors
   kubevigil --path.procfs /host/proc --path.sysfs /host/sys --path.rootfs /host
                                                From a container that sees the host's files
+  kubevigil import prometheus /var/lib/prometheus
+                                               Bring Prometheus's series along
   kubevigil promqltest *.test                  Run Prometheus's test scripts
   kubevigil completions bash > /etc/bash_completion.d/kubevigil
 
@@ -59,6 +61,15 @@ pub enum Task {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Bring the series of others into a data folder
+    #[command(subcommand)]
+    Import(crate::import::Import),
+    /// Write the series of a data folder in others' formats
+    #[command(subcommand)]
+    Export(crate::export::Export),
+    /// Look after a data folder
+    #[command(subcommand)]
+    Tools(crate::tools::Tools),
     /// Serve what nodes serve, from a seed, for tests and figures
     #[command(subcommand)]
     Simulate(Simulate),

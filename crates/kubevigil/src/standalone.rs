@@ -8,7 +8,7 @@ use crate::{clock, collect, log};
 use anyhow::{Context, bail};
 use api::{Api, Limits};
 use promql::{Engine, EngineOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -165,11 +165,7 @@ pub fn store_options(
     }
 }
 
-fn machine(
-    options: &Options,
-    dir: &std::path::Path,
-    server: &http::Server,
-) -> anyhow::Result<Machine> {
+fn machine(options: &Options, dir: &Path, server: &http::Server) -> anyhow::Result<Machine> {
     let mut itself = Itself::open()?;
     let limit = options.limits.memory_limit.or_else(|| itself.memory_limit());
     let uname = kernel::system::uname();
@@ -246,8 +242,13 @@ pub fn limits(options: &options::Limits) -> Limits {
 
 /// The folder of the option, or the one that the system sets aside for such things.
 pub fn data_dir(history: &options::History) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = &history.data_dir {
-        return Ok(dir.clone());
+    given_or_default(history.data_dir.as_deref())
+}
+
+/// The folder that was given, or the one that the system sets aside for such things.
+pub fn given_or_default(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = dir {
+        return Ok(dir.to_owned());
     }
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/kubevigil".into());
