@@ -284,6 +284,38 @@ fn what_is_damaged_is_named_and_the_rest_comes_along() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_block_with_an_index_of_version_1_comes_along() -> Result<()> {
+    let name = "a_block_with_an_index_of_version_1_comes_along";
+    if !require::present(name, require::program("go")) {
+        return Ok(());
+    }
+    // The one that Prometheus keeps for its own tests.
+    let peer = peer::build("tsdb")?;
+    let module = Command::new("go")
+        .args(["list", "-m", "-f", "{{.Dir}}", "github.com/prometheus/prometheus"])
+        .current_dir(stage::program::repository().join("tests/peers/tsdb"))
+        .output()?;
+    ensure!(module.status.success(), "{}", text(&module));
+    let module = PathBuf::from(String::from_utf8(module.stdout)?.trim());
+    let block = module.join("tsdb/testdata/index_format_v1");
+    let folder = tempfile::tempdir()?;
+    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(block.join("meta.json"))?)?;
+    let (from, data) = (folder.path().join("prometheus"), folder.path().join("data"));
+    std::fs::create_dir(&from)?;
+    copied(&block, &from.join(meta["ulid"].as_str().context("no ulid")?))?;
+    let writable = Command::new("chmod").args(["-R", "u+w"]).arg(&from).status()?;
+    ensure!(writable.success());
+
+    let expected = theirs(&peer, &from)?;
+    ensure!(expected.len() == 102, "{} samples", expected.len());
+    ours(&["import", "prometheus", path(&from), "--data-dir", path(&data)])?;
+    same("index of version 1", &stored(&data)?, &expected)?;
+    let alone = folder.path().join("alone");
+    ours(&["import", "prometheus", path(&block), "--data-dir", path(&alone)])?;
+    same("the block alone", &stored(&alone)?, &expected)
+}
+
 fn first(dir: &Path, holds: impl Fn(&Path) -> bool) -> Result<PathBuf> {
     let entries = std::fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<PathBuf> = entries.into_iter().filter(|p| holds(p)).collect();

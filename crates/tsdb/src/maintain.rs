@@ -109,7 +109,11 @@ fn delete_old(store: &Store, now_ms: i64) {
         let mut bytes: u64 = state.blocks.iter().map(|b| b.block.size_bytes()).sum();
         bytes += store.log.state().bytes;
         while bytes > options.retention_bytes && !state.blocks.is_empty() {
-            let oldest = state.blocks.remove(0);
+            // By its samples: what was imported late may be older than what was there before.
+            let newest_ms = |b: &Arc<Stored>| b.block.meta().max_ms;
+            let places = 0..state.blocks.len();
+            let place = places.min_by_key(|i| newest_ms(&state.blocks[*i])).unwrap_or(0);
+            let oldest = state.blocks.remove(place);
             bytes -= oldest.block.size_bytes();
             gone.push(oldest);
         }

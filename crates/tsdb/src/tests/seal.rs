@@ -154,6 +154,25 @@ fn a_crash_at_any_operation_loses_nothing_that_was_there() {
 }
 
 #[test]
+fn where_room_is_short_what_is_old_goes_first_though_it_came_last() {
+    let files = Faulty::new(11);
+    let db = filled(&files, &mut Seed::new(11));
+    db.flush().expect("flushes");
+    let before = content(&db);
+    let mut random = Seed::new(12);
+    let old = |i: i64, random: &mut Seed| (i * 1000, sample(random, i * 1000));
+    let old: Rows =
+        (50..60).map(|n| (labels(n), (0..90).map(|i| old(i, &mut random)).collect())).collect();
+    seal(&db, &old).expect("seals");
+    let stats = db.stats();
+    drop(db);
+    let short = crate::Options { retention_bytes: stats.block_bytes - 1, ..options() };
+    let db = open(&files.kill(), &short);
+    db.tick(2_000_000).expect("ticks");
+    assert_eq!(difference(&content(&db), &before), None);
+}
+
+#[test]
 fn what_is_out_of_order_is_refused() {
     struct Wrong(u8);
     impl SeriesSet for Wrong {
