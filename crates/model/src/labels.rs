@@ -12,6 +12,11 @@ use std::sync::Arc;
 /// The label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// Whether a label says what a metric is rather than where it comes from.
+pub fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
 /// An immutable, sorted set of labels.
 ///
 /// All names and values lie in one string, so a set costs one allocation and a clone costs none.

@@ -30,6 +30,11 @@ pub struct Hints<'a> {
     pub func: &'a str,
     /// The series are wanted for their labels alone.
     pub labels_only: bool,
+    /// Only these labels matter to the reader: a store may leave others out. `None`: all matter.
+    pub labels: Option<&'a [String]>,
+    /// The reader wants to know of two series whether only names tell them apart: a store that leaves labels
+    /// out then gives [`Columns::nameless_id`].
+    pub nameless: bool,
     /// At most so many series; 0 for all.
     pub limit: usize,
 }
@@ -49,6 +54,9 @@ pub struct Columns {
     /// Two series that carry the same non-zero number have equal `times_ms`: what was computed
     /// from the times of one holds for the other.
     pub times_id: u64,
+    /// Two series of a set have the same non-zero number if their labels are the same but for those
+    /// that [`crate::labels::is_metadata`] names, and other numbers if they are not; 0 where the labels tell.
+    pub nameless_id: u64,
 }
 
 impl Columns {
@@ -59,6 +67,7 @@ impl Columns {
         self.histograms.clear();
         self.starts_ms.clear();
         self.times_id = 0;
+        self.nameless_id = 0;
     }
 }
 
@@ -106,7 +115,8 @@ pub trait Storage: Send + Sync {
 
 /// Series, one after the other.
 pub trait SeriesSet {
-    /// Moves to the next series and gives its labels; `None` at the end.
+    /// Moves to the next series and gives its labels, without those that [`Hints::labels`] does not name
+    /// if the store leaves them out; `None` at the end.
     fn next(&mut self) -> Result<Option<Labels>, ReadError>;
 
     /// Decodes the samples of the series at which the set stands into `columns`, which it clears.

@@ -100,6 +100,7 @@ mod tests {
             histograms: vec![(2, histogram.clone()), (4, histogram)],
             starts_ms: vec![1, 2, 3, 4, 5],
             times_id: 0,
+            ..Columns::default()
         };
         cut(&mut columns, &all[&16]);
         assert_eq!(columns.times_ms, [10, 40, 60]);

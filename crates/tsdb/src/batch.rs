@@ -420,7 +420,7 @@ impl Writer {
     /// Takes the round at hand for the layout of the next; `places` has each row's.
     fn remember(&mut self, places: &[Place]) {
         let mut layout = Vec::with_capacity(places.len());
-        for (row, place) in self.rows.iter().zip(places) {
+        for (row, place) in self.rows.iter().zip(places).filter(|r| *r.1 != Place::NOWHERE) {
             let entry = row.entry as usize;
             let name = match entry.checked_sub(self.layout.len()) {
                 Some(pending) => self.pending.get(pending).map(|p| p.name),
@@ -435,6 +435,12 @@ impl Writer {
 }
 
 impl Place {
+    /// Of a sample that was not kept.
+    pub const NOWHERE: Place = {
+        let none = crate::head::group::NONE;
+        Place { series: none, group: none, slot: none }
+    };
+
     /// Whether the slot still is that of the series.
     pub fn is_in(&self, head: &Head) -> bool {
         let slot = head.group(self.group).and_then(|g| g.slots.get(self.slot as usize));

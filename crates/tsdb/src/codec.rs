@@ -11,6 +11,8 @@
 //! Never fails to encode; decoding foreign bytes gives an error, never a panic and never more values
 //! than were asked for. `docs/formats/block.md` has the layout.
 
+use std::cell::Cell;
+
 /// Why bytes are not a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
@@ -212,6 +214,11 @@ fn encode_varied(values: &[f64], out: &mut Vec<u8>) {
     }
 }
 
+thread_local! {
+    /// The integers of the column that is being decoded: memory that every column uses again.
+    static INTEGERS: Cell<Vec<i64>> = const { Cell::new(Vec::new()) };
+}
+
 fn decode_decimal<'a>(
     bytes: &'a [u8],
     count: usize,
@@ -228,7 +235,8 @@ fn decode_decimal<'a>(
         let (_, after) = take_varint(rest)?;
         (_, rest) = take_u64(after)?;
     }
-    let mut integers = Vec::with_capacity(count);
+    let mut integers = INTEGERS.take();
+    integers.clear();
     let rest = decode_ints(rest, count, &mut integers)?;
     let begin = out.len();
     if exponent == 0 {
@@ -236,6 +244,7 @@ fn decode_decimal<'a>(
     } else {
         out.extend(integers.iter().map(|&i| i as f64 / power));
     }
+    INTEGERS.set(integers);
     let (mut at, mut marked) = (0u64, marked);
     for _ in 0..exceptions {
         let (gap, after) = take_varint(marked)?;
@@ -408,23 +417,31 @@ fn encode_group(values: &[u64], out: &mut Vec<u8>) {
 }
 
 fn decode_group<'a>(bytes: &'a [u8], values: &mut [u64]) -> Result<&'a [u8], CodecError> {
-    let (&head, rest) = bytes.split_first().ok_or(CodecError::Short)?;
+    let (&head, body) = bytes.split_first().ok_or(CodecError::Short)?;
     let width = (head & 0x7f) as usize;
     if width > 64 {
         return Err(CodecError::Invalid("width"));
     }
     let packed = (values.len() * width).div_ceil(8);
-    let (packed, mut rest) = rest.split_at_checked(packed).ok_or(CodecError::Short)?;
+    let (packed, mut rest) = body.split_at_checked(packed).ok_or(CodecError::Short)?;
     if width == 0 {
         values.fill(0);
     } else {
-        // A copy with room behind it lets every value be read with one load.
-        let mut buffer = [0u8; GROUP * 8 + 16];
-        buffer[..packed.len()].copy_from_slice(packed);
+        // Room behind the last value lets every one be read with one load.
+        let mut buffer;
+        let room = if width <= 56 { 8 } else { 16 };
+        let with_room = match body.get(..packed.len() + room) {
+            Some(bytes) => bytes,
+            None => {
+                buffer = [0u8; GROUP * 8 + 16];
+                buffer[..packed.len()].copy_from_slice(packed);
+                &buffer[..packed.len() + room]
+            }
+        };
         if width <= 56 {
-            unpack::<8>(&buffer, width, values, u64::from_le_bytes);
+            unpack::<8>(with_room, width, values, u64::from_le_bytes);
         } else {
-            unpack::<16>(&buffer, width, values, u128::from_le_bytes);
+            unpack::<16>(with_room, width, values, u128::from_le_bytes);
         }
     }
     if head & 0x80 != 0 {
@@ -442,9 +459,10 @@ fn decode_group<'a>(bytes: &'a [u8], values: &mut [u64]) -> Result<&'a [u8], Cod
     Ok(rest)
 }
 
-/// Reads each value with one load of `N` bytes, which hold it whole wherever in a byte it begins.
+/// Reads each value with one load of `N` bytes, which hold it whole wherever in a byte it begins; so many
+/// bytes follow the packed ones.
 fn unpack<const N: usize>(
-    buffer: &[u8; GROUP * 8 + 16],
+    buffer: &[u8],
     width: usize,
     values: &mut [u64],
     load: impl Fn([u8; N]) -> <[u8; N] as Word>::Int,

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::block::{BlockError, Page, Writer};
 use crate::head::Head;
 use crate::head::chunk::Chunk;
+use crate::numbers::Numbers;
 use crate::open::{BLOCKS, block_name, open_block};
 use crate::store::{Store, Stored, lock};
 use disk::Damage;
@@ -46,8 +47,11 @@ fn write_head(store: &Store, through: u32) -> Result<(), Error> {
         (*first, *last, Source::of(&state.head, through))
     };
     let name = block_name(first, last, 0);
-    let block = write_block(store, &name, |writer| source.write(store, writer))?;
+    let mut numbers = Vec::new();
+    let mut block = write_block(store, &name, |writer| source.write(store, writer, &mut numbers))?;
     let mut state = store.write();
+    // None was forgotten meanwhile.
+    block.numbers = Numbers::new(state.head.index.generation(), numbers.into_iter());
     let at = state.blocks.partition_point(|b| b.first < first);
     state.blocks.insert(at, Arc::new(block));
     state.head.forget_through(through);
@@ -156,10 +160,12 @@ impl Source {
         parts.into_iter().map(|p| p.1).collect()
     }
 
+    /// Writes all of it; `entry_numbers` gets the number of each entry's series.
     fn write<W: std::io::Write>(
         &self,
         store: &Store,
         writer: &mut Writer<W>,
+        entry_numbers: &mut Vec<u32>,
     ) -> Result<(u32, Vec<String>), BlockError> {
         let mut groups = Vec::with_capacity(self.runs.len());
         let mut times = Vec::new();
@@ -172,16 +178,17 @@ impl Source {
         }
         let mut loose_groups = HashMap::new();
         let (mut page, mut whole) = (Page::default(), Page::default());
-        let mut batch: Vec<(Labels, Vec<Part>)> = Vec::with_capacity(SERIES_AT_ONCE);
+        let mut batch: Vec<(u32, Labels, Vec<Part>)> = Vec::with_capacity(SERIES_AT_ONCE);
         for numbers in self.series.chunks(SERIES_AT_ONCE) {
             batch.clear();
             {
                 let state = store.read();
                 let head = &state.head;
-                let of = |n: &u32| (head.index.labels(*n), self.parts(head, *n));
-                batch.extend(numbers.iter().map(of).filter(|b| !b.1.is_empty()));
+                let of = |n: &u32| (*n, head.index.labels(*n), self.parts(head, *n));
+                batch.extend(numbers.iter().map(of).filter(|b| !b.2.is_empty()));
             }
-            for (labels, part) in batch.iter().flat_map(|(l, p)| p.iter().map(move |p| (l, p))) {
+            let parts = batch.iter().flat_map(|(n, l, p)| p.iter().map(move |p| (n, l, p)));
+            for (number, labels, part) in parts {
                 match part {
                     Part::Slot { run, slot } => {
                         whole.clear();
@@ -208,6 +215,8 @@ impl Source {
                         writer.series(labels, group, whole.points())?;
                     }
                 }
+                // What has no sample has no entry.
+                entry_numbers.resize(writer.entries(), *number);
             }
         }
         Ok((0, Vec::new()))

@@ -10,7 +10,8 @@ use xxhash_rust::xxh3::xxh3_128_with_secret;
 /// What stands for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Digest {
-    hash: [u64; 2],
+    /// In words that leave no gap beside the length: there is one of these for each active series.
+    hash: [u32; 4],
     length: u32,
 }
 
@@ -33,6 +34,11 @@ static SECRET: LazyLock<[u8; 192]> = LazyLock::new(|| {
 /// The digest of a name of a kind.
 pub(crate) fn digest(kind: u8, name: &[u8]) -> Digest {
     let hash = xxh3_128_with_secret(name, &*SECRET);
-    let hash = [hash as u64 ^ u64::from(kind), (hash >> 64) as u64];
+    let hash = [
+        hash as u32 ^ u32::from(kind),
+        (hash >> 32) as u32,
+        (hash >> 64) as u32,
+        (hash >> 96) as u32,
+    ];
     Digest { hash, length: name.len() as u32 }
 }

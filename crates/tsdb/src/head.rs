@@ -6,6 +6,7 @@
 mod changes;
 pub(crate) mod chunk;
 pub(crate) mod group;
+mod matched;
 pub(crate) mod series;
 pub(crate) mod symbols;
 
@@ -64,7 +65,8 @@ impl Head {
     fn apply_item(&mut self, item: Item<'_>, epoch: u32) -> Result<(), CodecError> {
         match item {
             Item::Series { number, labels } => {
-                if self.index.get(number).is_some_and(|_| self.index.labels(number) != labels) {
+                let other = self.index.compare_with(number, &labels).is_ne();
+                if other && self.index.get(number).is_some() {
                     self.leave_owner(number);
                 }
                 self.index.define(number, &labels, epoch);

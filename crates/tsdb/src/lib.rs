@@ -20,6 +20,7 @@ pub mod fuzz;
 mod head;
 mod maintain;
 mod merge;
+mod numbers;
 mod open;
 mod options;
 mod plan;

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::block::{Block, BlockError, Page, Scratch, Writer};
 use crate::compact::{remove, write_block};
+use crate::numbers::Numbers;
 use crate::open::block_name;
 use crate::store::{Store, Stored, lock};
 use crate::tombstones::Hidden;
@@ -27,9 +28,16 @@ pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> 
         }));
     }
     let merge = Merge::new(blocks, hidden);
-    let merged = write_block(store, &name, |writer| merge.write(writer))?;
+    let mut sources = Vec::new();
+    let mut merged = write_block(store, &name, |writer| merge.write(writer, &mut sources))?;
     {
         let mut state = store.write();
+        let index = &state.head.index;
+        let number = |(block, entry): &(u32, u32)| {
+            let source = blocks.get(*block as usize);
+            source.and_then(|b| b.numbers.known(*entry, index)).unwrap_or(u32::MAX)
+        };
+        merged.numbers = Numbers::new(index.generation(), sources.iter().map(number));
         let gone = |b: &Arc<Stored>| blocks.iter().any(|m| Arc::ptr_eq(m, b));
         state.blocks.retain(|b| !gone(b));
         if merged.block.meta().series > 0 {
@@ -63,9 +71,11 @@ impl<'a> Merge<'a> {
         Merge { blocks, hidden, placed: Vec::new(), chains: Vec::new() }
     }
 
+    /// Writes all of it; `sources` gets block and entry of which each entry is made, of several the newest.
     fn write<W: std::io::Write>(
         mut self,
         writer: &mut Writer<W>,
+        sources: &mut Vec<(u32, u32)>,
     ) -> Result<(u32, Vec<String>), BlockError> {
         self.chain()?;
         let groups: Result<Vec<_>, _> = self.chains.iter().map(|t| writer.group(t)).collect();
@@ -75,6 +85,7 @@ impl<'a> Merge<'a> {
         let mut parts: Vec<(usize, Page)> = Vec::new();
         while let Some((labels, of)) = entries.next()? {
             parts.clear();
+            let newest = of.last().map_or((0, 0), |(b, s)| (*b as u32, *s));
             for (block, series) in of {
                 let stored = &self.blocks[block];
                 let Ok(group) = stored.block.group_of(series) else { continue };
@@ -104,10 +115,10 @@ impl<'a> Merge<'a> {
             for (chain, part) in &parts {
                 writer.series(&labels, groups[*chain], part.points())?;
             }
+            sources.resize(writer.entries(), newest);
         }
         let level = self.blocks.iter().map(|b| b.block.meta().level).max().unwrap_or(0) + 1;
-        let sources = self.blocks.iter().map(|b| b.path.clone()).collect();
-        Ok((level, sources))
+        Ok((level, self.blocks.iter().map(|b| b.path.clone()).collect()))
     }
 
     /// Links each group to the one in a later block in which one of its series goes on.

@@ -4,6 +4,7 @@
 //! cannot be read or written at all.
 
 use crate::block::{Block, BlockError};
+use crate::numbers::Numbers;
 use crate::options::Progress;
 use crate::store::{State, Store, Stored, quarantine};
 use crate::{Error, Options, compact, tombstones};
@@ -99,7 +100,8 @@ pub(crate) fn open_block(files: &dyn Files, path: &str) -> Result<Stored, Error>
         .map_err(|source| Error::Block { file: files.place(path), source })?;
     let name = path.rsplit('/').next().unwrap_or(path);
     let (first, last, edition) = epochs_of(name).unwrap_or((0, 0, 0));
-    Ok(Stored { first, last, edition, path: path.into(), block, damage: Mutex::new(None) })
+    let (path, damage, numbers) = (path.into(), Mutex::new(None), Numbers::default());
+    Ok(Stored { first, last, edition, path, block, damage, numbers })
 }
 
 struct Mapped(disk::Map);

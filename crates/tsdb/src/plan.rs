@@ -218,7 +218,6 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(context: &'a Context<'a>, round: &'a Round<'a>) -> Plan<'a> {
-        let nowhere = Place { series: group::NONE, group: group::NONE, slot: group::NONE };
         Plan {
             context,
             round,
@@ -230,7 +229,7 @@ impl<'a> Plan<'a> {
             latest: usize::MAX,
             main: round.main,
             others: round.others.to_vec(),
-            places: vec![nowhere; round.rows.len()],
+            places: vec![Place::NOWHERE; round.rows.len()],
             moved: round.rows.len() != round.layout.len(),
             seen: HashSet::new(),
             loose: Vec::new(),
@@ -309,6 +308,9 @@ impl<'a> Plan<'a> {
         self.moved |= place != self.places[i];
         self.places[i] = place;
         if !self.seen.insert(series) {
+            // The next round is not to expect it: a slot has one sample in a round.
+            self.places[i] = Place::NOWHERE;
+            self.moved = true;
             self.done.duplicates += 1;
             return;
         }

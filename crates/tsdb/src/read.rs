@@ -3,33 +3,43 @@
 //! A read sees the state of one moment: of the head it takes what may still change along, and
 //! what is sealed it shares.
 
+mod gather;
+mod pieces;
+
 use crate::block::{self, Block, BlockError, Page, Scratch};
 use crate::codec::CodecError;
 use crate::head::Head;
-use crate::head::chunk::{Chunk, read_open};
+use crate::head::chunk::read_open;
 use crate::store::{State, Store, Stored, lock};
 use crate::tombstones::Hidden;
+use gather::{Entry, Gather};
 use model::{Columns, Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Value};
+use pieces::{Groups, Piece, Pieces};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The series that match, sorted by labels.
 pub(crate) fn select(store: &Store, selection: &Selection<'_>) -> Result<Set, ReadError> {
     let mut set = Set { start_ms: selection.start_ms, end_ms: selection.end_ms, ..Set::default() };
     let state = store.read();
+    let mut gather = Gather::new(&state.head, &state.head.index.select(selection.matchers));
     for stored in overlapping(&state, selection.start_ms, selection.end_ms) {
         match shown(&state, stored, |b| b.select(selection.matchers)) {
-            Ok((found, hidden)) => set.blocks.push(BlockSeries::new(stored, found, hidden)),
+            Ok((found, hidden)) => {
+                if let Err(e) = gather.add(stored, &found) {
+                    set.warnings.push(note_damage(stored, &e.to_string()));
+                }
+                set.blocks.push(BlockSeries::new(stored, hidden));
+            }
             Err(e) => set.warnings.push(note_damage(stored, &e.to_string())),
         }
     }
-    let found = state.head.index.select(selection.matchers);
-    set.head = HeadSeries::of(&state.head, &found, selection).into_iter();
-    drop(state);
-    set.next_head = set.head.next();
-    for block in 0..set.blocks.len() {
-        set.advance(block);
+    let gathered = gather.finish(selection);
+    (set.entries, set.pieces) = (gathered.entries, gathered.pieces);
+    for (block, entries) in set.blocks.iter_mut().zip(gathered.blocks) {
+        block.entries = entries;
     }
     Ok(set)
 }
@@ -125,8 +135,14 @@ fn any_of<E>(
 
 fn head_series(head: &Head, sets: &[Vec<Matcher>], start_ms: i64, end_ms: i64) -> Vec<u32> {
     let found = any_of(sets, |s| Ok::<_, ()>(head.index.select(s))).unwrap_or_default();
-    let mut groups = Groups::new(head, start_ms, end_ms);
-    found.into_iter().filter(|n| !groups.pieces(*n, true).is_empty()).collect()
+    let (mut groups, mut pieces) = (Groups::new(head, start_ms, end_ms), Pieces::default());
+    let has = |n: &u32| {
+        let any = groups.take(*n, true, &mut pieces);
+        pieces.list.clear();
+        pieces.changes.clear();
+        any
+    };
+    found.into_iter().filter(has).collect()
 }
 
 /// Remembers that a block is damaged, for it to be written anew; gives the warning for readers.
@@ -140,55 +156,31 @@ fn note_damage(stored: &Stored, why: &str) -> String {
 pub(crate) struct Set {
     start_ms: i64,
     end_ms: i64,
+    entries: Vec<Entry>,
+    pieces: Pieces,
+    /// The place behind the series at which the set stands.
+    next: usize,
     blocks: Vec<BlockSeries>,
-    head: std::vec::IntoIter<HeadSeries>,
-    next_head: Option<HeadSeries>,
-    current_head: Option<HeadSeries>,
     times: Times,
     page: Page,
     warnings: Vec<String>,
 }
 
-/// The series of one block.
+/// The entries of one block, by the places of their series.
 struct BlockSeries {
     stored: Arc<Stored>,
-    found: roaring::bitmap::IntoIter,
     hidden: Hidden,
     scratch: Scratch,
-    next: Option<(Labels, u32)>,
-    /// The entries of the series at which the set stands.
-    current: Vec<u32>,
+    entries: Vec<(u32, u32)>,
+    /// Those of the series at which the set stands.
+    current: Range<usize>,
 }
 
 impl BlockSeries {
-    fn new(stored: &Arc<Stored>, found: RoaringBitmap, hidden: Hidden) -> BlockSeries {
-        BlockSeries {
-            stored: Arc::clone(stored),
-            found: found.into_iter(),
-            hidden,
-            scratch: Scratch::default(),
-            next: None,
-            current: Vec::new(),
-        }
+    fn new(stored: &Arc<Stored>, hidden: Hidden) -> BlockSeries {
+        let (stored, scratch) = (Arc::clone(stored), Scratch::default());
+        BlockSeries { stored, hidden, scratch, entries: Vec::new(), current: 0..0 }
     }
-}
-
-/// A series of the head with its samples, in pieces, those that count first before the others.
-struct HeadSeries {
-    labels: Labels,
-    pieces: Vec<Piece>,
-}
-
-enum Piece {
-    Chunk { chunk: Arc<Chunk>, slot: u32 },
-    Open { ticks: Arc<Ticks>, changes: Box<[u8]> },
-    Loose(Vec<Sample>),
-}
-
-/// Times of an open chunk, as of the moment of the read.
-struct Ticks {
-    id: u64,
-    times_ms: Vec<i64>,
 }
 
 /// The times of the sealed chunk read last.
@@ -198,103 +190,11 @@ struct Times {
     times_ms: Vec<i64>,
 }
 
-impl HeadSeries {
-    fn of(head: &Head, found: &RoaringBitmap, selection: &Selection<'_>) -> Vec<HeadSeries> {
-        let mut groups = Groups::new(head, selection.start_ms, selection.end_ms);
-        let mut list = Vec::with_capacity(found.len() as usize);
-        for number in head.index.sort(found) {
-            let pieces = groups.pieces(number, selection.hints.labels_only);
-            if !pieces.is_empty() {
-                list.push(HeadSeries { labels: head.index.labels(number), pieces });
-            }
-        }
-        list
-    }
-}
-
-/// Takes pieces out of the head; the times of a group are taken once.
-struct Groups<'a> {
-    head: &'a Head,
-    start_ms: i64,
-    end_ms: i64,
-    open: HashMap<u32, Arc<Ticks>>,
-}
-
-impl<'a> Groups<'a> {
-    fn new(head: &'a Head, start_ms: i64, end_ms: i64) -> Groups<'a> {
-        Groups { head, start_ms, end_ms, open: HashMap::new() }
-    }
-
-    fn wants(&self, min_ms: i64, max_ms: i64) -> bool {
-        min_ms <= self.end_ms && max_ms >= self.start_ms
-    }
-
-    /// The pieces of a series; with `one` set, one is enough.
-    fn pieces(&mut self, number: u32, one: bool) -> Vec<Piece> {
-        let mut pieces: Vec<((u32, bool, i64), Piece)> = Vec::new();
-        let places = self.head.index.get(number).map_or(&[][..], |s| &s.places);
-        for (number, slot) in places {
-            let Some(group) = self.head.group(*number) else { continue };
-            for (epoch, chunk) in &group.chunks {
-                if self.wants(chunk.min_ms, chunk.max_ms) && chunk.has(*slot) {
-                    let piece = Piece::Chunk { chunk: Arc::clone(chunk), slot: *slot };
-                    pieces.push(((*epoch, false, chunk.min_ms), piece));
-                    if one {
-                        return pieces.into_iter().map(|p| p.1).collect();
-                    }
-                }
-            }
-            let times = (group.times_ms.first(), group.times_ms.last());
-            let (Some(min), Some(max)) = times else { continue };
-            let Some(entry) = group.slots.get(*slot as usize) else { continue };
-            if entry.used() && self.wants(*min, *max) {
-                let taken = || {
-                    let times_ms = group.times_ms.clone();
-                    Arc::new(Ticks {
-                        id: block::mix(group.open_id, times_ms.len() as u64),
-                        times_ms,
-                    })
-                };
-                let piece = Piece::Open {
-                    ticks: Arc::clone(self.open.entry(*number).or_insert_with(taken)),
-                    changes: entry.changes.as_slice().into(),
-                };
-                pieces.push(((group.epoch, false, *min), piece));
-            }
-        }
-        for (epoch, loose) in &self.head.loose {
-            let Some(samples) = loose.get(&number) else { continue };
-            let from = samples.partition_point(|s| s.time_ms < self.start_ms);
-            let to = samples.partition_point(|s| s.time_ms <= self.end_ms).max(from);
-            if from < to {
-                pieces.push(((*epoch, true, 0), Piece::Loose(samples[from..to].to_vec())));
-            }
-        }
-        pieces.sort_by_key(|p| p.0);
-        pieces.into_iter().map(|p| p.1).collect()
-    }
-}
-
 impl Set {
-    /// Loads the labels of a block's next entry.
-    fn advance(&mut self, block: usize) {
-        let b = &mut self.blocks[block];
-        b.next = None;
-        for series in b.found.by_ref() {
-            match b.stored.block.labels(series, &mut b.scratch) {
-                Ok(labels) => {
-                    b.next = Some((labels, series));
-                    return;
-                }
-                Err(e) => self.warnings.push(note_damage(&b.stored, &e.to_string())),
-            }
-        }
-    }
-
-    fn read_head(&mut self, series: &HeadSeries, columns: &mut Columns) -> Result<u64, CodecError> {
+    fn read_head(&mut self, own: Range<usize>, columns: &mut Columns) -> Result<u64, CodecError> {
         let mut id = 1;
         let mut whole = true;
-        for piece in &series.pieces {
+        for piece in &self.pieces.list[own] {
             let mut note = |piece: u64, appended: (usize, bool)| {
                 whole &= appended.1;
                 id = block::mix(block::mix(id, piece), appended.0 as u64);
@@ -312,6 +212,7 @@ impl Set {
                     note(chunk.id, block::append(&self.page, times, start, end, columns));
                 }
                 Piece::Open { ticks, changes } => {
+                    let changes = &self.pieces.changes[changes.clone()];
                     read_open(changes, ticks.times_ms.len(), &mut self.page)?;
                     let times = &ticks.times_ms;
                     note(ticks.id, block::append(&self.page, times, start, end, columns));
@@ -368,28 +269,21 @@ fn put_in_order(columns: &mut Columns) -> bool {
 
 impl SeriesSet for Set {
     fn next(&mut self) -> Result<Option<Labels>, ReadError> {
-        let of_blocks = self.blocks.iter().filter_map(|b| b.next.as_ref().map(|n| &n.0));
-        let least = of_blocks.chain(self.next_head.as_ref().map(|h| &h.labels)).min();
-        let Some(labels) = least.cloned() else { return Ok(None) };
-        for block in 0..self.blocks.len() {
-            self.blocks[block].current.clear();
-            while let Some((_, series)) = self.blocks[block].next.take_if(|n| n.0 == labels) {
-                self.blocks[block].current.push(series);
-                self.advance(block);
-            }
+        let Some(entry) = self.entries.get(self.next) else { return Ok(None) };
+        for block in &mut self.blocks {
+            let begin = block.current.end;
+            let own = block.entries[begin..].iter().take_while(|e| e.0 as usize == self.next);
+            block.current = begin..begin + own.count();
         }
-        self.current_head = self.next_head.take_if(|h| h.labels == labels);
-        if self.current_head.is_some() {
-            self.next_head = self.head.next();
-        }
-        Ok(Some(labels))
+        self.next += 1;
+        Ok(Some(entry.labels.clone()))
     }
 
     fn read(&mut self, columns: &mut Columns) -> Result<(), ReadError> {
         columns.clear();
         let (mut id, mut whole) = (0u64, true);
         for b in &mut self.blocks {
-            for series in &b.current {
+            for (_, series) in &b.entries[b.current.clone()] {
                 let from = columns.times_ms.len();
                 let read = b.stored.block.read(
                     *series,
@@ -412,19 +306,25 @@ impl SeriesSet for Set {
                 }
             }
         }
-        if let Some(series) = self.current_head.take() {
-            match self.read_head(&series, columns) {
+        let Some(here) = self.next.checked_sub(1) else { return Ok(()) };
+        let begin = here.checked_sub(1).map_or(0, |before| self.entries[before].pieces_end);
+        let pieces = begin as usize..self.entries[here].pieces_end as usize;
+        if !pieces.is_empty() {
+            match self.read_head(pieces, columns) {
                 Ok(0) => whole = false,
                 Ok(of_head) => id = block::mix(id, of_head),
-                Err(e) => return Err(store_error(format!("head of {}: {e}", series.labels))),
+                Err(e) => {
+                    let labels = &self.entries[here].labels;
+                    return Err(store_error(format!("head of {labels}: {e}")));
+                }
             }
-            self.current_head = Some(series);
         }
         if columns.starts_ms.len() < columns.times_ms.len() && !columns.starts_ms.is_empty() {
             columns.starts_ms.resize(columns.times_ms.len(), 0);
         }
         whole &= !put_in_order(columns);
         columns.times_id = if whole { id.max(1) } else { 0 };
+        columns.nameless_id = u64::from(self.entries[here].nameless);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::batch::Committed;
 use crate::block::Block;
 use crate::head::Head;
 use crate::maintain::Schedule;
+use crate::numbers::Numbers;
 use crate::plan::{self, Context, Placed, Round};
 use crate::record::Builder;
 use crate::stats::Quarantined;
@@ -59,6 +60,8 @@ pub(crate) struct Stored {
     pub block: Block,
     /// Why it must be written anew, once reading found it damaged.
     pub damage: Mutex<Option<String>>,
+    /// Which series of the head its entries are.
+    pub numbers: Numbers,
 }
 
 /// What was taken in and refused since the folder was opened.

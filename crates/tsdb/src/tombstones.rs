@@ -246,6 +246,7 @@ mod tests {
             histograms: vec![(2, histogram.clone()), (4, histogram)],
             starts_ms: vec![0, 1, 2, 3, 4],
             times_id: 1,
+            ..Columns::default()
         };
         assert!(!hidden.cut(4, &mut columns, 1));
         assert!(hidden.cut(3, &mut columns, 1));

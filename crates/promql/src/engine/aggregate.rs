@@ -33,8 +33,8 @@ pub(super) fn aggregate(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Resul
     let fold = Fold { ev, op: e.op, span: e.expr.span() };
     // Labels that say what a metric is matter only where they are asked for.
     let named = e.without || e.grouping.iter().any(|g| is_metadata_label(g));
-    let stream = if named { Evaluator::stream } else { Evaluator::stream_nameless };
-    stream(ev, &e.expr, grid, &mut |series| {
+    let looked_at = (!named).then(|| Arc::from(e.grouping.as_slice()));
+    ev.stream_for(looked_at, &e.expr, grid, &mut |series| {
         let at = groups.index(&series.labels);
         if at == states.len() {
             ev.hold(grid.count)?;

@@ -3,7 +3,7 @@
 
 use super::over_time::{self, Kernel, Step};
 use super::rate::Windows;
-use super::select::{Reach, Reference, Want};
+use super::select::{Reach, Reference, Want, What};
 use super::values::{
     Counting, Evaluated, Grid, Kind, Point, Points, RangeSeries, Series, is_metadata_label,
 };
@@ -17,11 +17,14 @@ use crate::query::{EngineOptions, Interrupt, MatrixSeries, QueryError};
 use model::histogram::ResetHint;
 use model::labels::{METRIC_NAME, Quoted};
 use model::{Columns, Labels, MatchOp, Matcher, Storage};
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{RefCell, RefMut};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) type Result<T> = std::result::Result<T, QueryError>;
+
+/// Labels that matter: names and units of metrics are not among them.
+pub(super) type LookedAt = Option<Arc<[String]>>;
 
 /// Takes series one after the other; may take a series' memory, or leave it to be reused.
 pub(super) type Sink<'s> = &'s mut dyn FnMut(&mut Series) -> Result<()>;
@@ -34,8 +37,8 @@ pub(super) struct Evaluator<'a> {
     pub interrupt: &'a Interrupt,
     notes: RefCell<Annotations>,
     counted: RefCell<Counted>,
-    /// Whether who asked for the next series does not look at names of metrics.
-    names_ignored: Cell<bool>,
+    /// The labels at which who asked for the next series looks; `None` for all of them.
+    looked_at: RefCell<LookedAt>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -48,8 +51,8 @@ impl<'a> Evaluator<'a> {
     ) -> Evaluator<'a> {
         let counted = Counted { per_step: vec![0; grid.count], ..Counted::default() };
         let (notes, counted) = (RefCell::default(), RefCell::new(counted));
-        let names_ignored = Cell::new(false);
-        Evaluator { storage, options, lookback, interrupt, notes, counted, names_ignored }
+        let looked_at = RefCell::default();
+        Evaluator { storage, options, lookback, interrupt, notes, counted, looked_at }
     }
 
     pub fn finish(self) -> (Annotations, Counted) {
@@ -188,25 +191,28 @@ impl<'a> Evaluator<'a> {
         Ok(out)
     }
 
-    /// As [`Evaluator::stream`], for a sink that does not look at names of metrics: they may stay
-    /// where they would have to be dropped.
-    pub fn stream_nameless(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
-        self.names_ignored.set(true);
+    /// As [`Evaluator::stream`], for a sink that looks at some labels alone: others may be missing, and names
+    /// of metrics may stay where they would have to be dropped.
+    pub fn stream_for(
+        &self,
+        looked_at: LookedAt,
+        expr: &Expr,
+        grid: &Grid,
+        sink: Sink<'_>,
+    ) -> Result<()> {
+        *self.looked_at.borrow_mut() = looked_at;
         let done = self.stream(expr, grid, sink);
-        self.names_ignored.set(false);
+        *self.looked_at.borrow_mut() = None;
         done
     }
 
     /// Evaluates an instant-vector expression and gives its series to `sink` as they come.
     pub fn stream(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
         self.interrupt.check()?;
-        let names_ignored = self.names_ignored.take();
+        let looked_at = self.looked_at.take();
         match expr {
-            Expr::Vector(v) => self.stream_selector(v, Want::Value, grid, sink),
-            Expr::Paren(e) => {
-                self.names_ignored.set(names_ignored);
-                self.stream(&e.expr, grid, sink)
-            }
+            Expr::Vector(v) => self.stream_selector(v, Want::Value, looked_at, grid, sink),
+            Expr::Paren(e) => self.stream_for(looked_at, &e.expr, grid, sink),
             Expr::StepInvariant(e) => self.stream(e, &grid.first(), &mut |series| {
                 let mut repeated = Series {
                     labels: series.labels.clone(),
@@ -241,7 +247,7 @@ impl<'a> Evaluator<'a> {
                 let all = binary::binary(self, e, expr.span(), grid)?;
                 self.emit(all, before, sink)
             }
-            Expr::Call(call) => self.stream_call(call, names_ignored, grid, sink),
+            Expr::Call(call) => self.stream_call(call, looked_at, grid, sink),
             other => Err(unexpected(other)),
         }
     }
@@ -258,12 +264,12 @@ impl<'a> Evaluator<'a> {
     fn stream_call(
         &self,
         call: &Call,
-        names_ignored: bool,
+        looked_at: LookedAt,
         grid: &Grid,
         sink: Sink<'_>,
     ) -> Result<()> {
         if let Some(at) = call.args.iter().position(is_range) {
-            return self.stream_range_call(call, at, names_ignored, grid, sink);
+            return self.stream_range_call(call, at, looked_at, grid, sink);
         }
         let before = self.held();
         let all = match call.func.name {
@@ -346,7 +352,7 @@ impl<'a> Evaluator<'a> {
         &self,
         call: &Call,
         at: usize,
-        names_ignored: bool,
+        looked_at: LookedAt,
         grid: &Grid,
         sink: Sink<'_>,
     ) -> Result<()> {
@@ -377,22 +383,25 @@ impl<'a> Evaluator<'a> {
         let arg_span = if range.subquery { Span::default() } else { arg.span() };
         let first = call.args.first().map_or(arg_span, Expr::span);
         let first_span = if at == 0 { arg_span } else { first };
-        let mut seen = self.names_may_collide(arg).then(HashSet::new);
-        let names_ignored = names_ignored && seen.is_none();
+        let may_collide = self.names_may_collide(arg);
         let scalars = &scalars;
-        let context =
-            Context { call, arg, arg_span, first_span, range, kernel, scalars, names_ignored };
+        let context = Context {
+            call,
+            arg,
+            arg_span,
+            first_span,
+            range,
+            kernel,
+            scalars,
+            looked_at,
+            may_collide,
+        };
         if name == "absent_over_time" {
             self.absent_over_time(&context, source, grid, sink)?;
             self.release(self.held().saturating_sub(before));
             return Ok(());
         }
-        self.each_range_series(source, &context, grid, &mut |series| {
-            if seen.as_mut().is_some_and(|seen| !seen.insert(series.labels.clone())) {
-                return Err(same_labelset());
-            }
-            sink(series)
-        })?;
+        self.each_range_series(source, &context, grid, sink)?;
         self.release(self.held().saturating_sub(before));
         Ok(())
     }
@@ -407,6 +416,8 @@ impl<'a> Evaluator<'a> {
         let mut samples = Samples::default();
         let mut out = Series::default();
         let mut windows = Windows::default();
+        let (mut seen, mut seen_ids) = (HashSet::new(), HashSet::new());
+        let mut noted = None;
         let mut run = |labels: &Labels, drop: bool, columns: &mut Columns, sink: Sink<'_>| {
             samples.fill(columns);
             if self.may_share_windows(context, &samples) {
@@ -421,14 +432,23 @@ impl<'a> Evaluator<'a> {
             if out.points.is_absent() {
                 return Ok(());
             }
-            self.note_non_counter(context, labels, &out.points);
+            self.note_non_counter(context, labels, &out.points, &mut noted);
             out.labels = labels.clone();
             out.drop_name = drop;
+            let (id, collides) = (columns.nameless_id, context.may_collide);
             if !matches!(context.call.func.name, "last_over_time" | "first_over_time") || drop {
-                if context.names_ignored && out.points.histograms.is_empty() {
+                let may_stay = context.looked_at.is_some() && (id != 0 || !collides);
+                if may_stay && out.points.histograms.is_empty() {
                     out.drop_name = true;
                 } else {
                     self.drop_name(&mut out);
+                }
+            }
+            if collides {
+                let fresh =
+                    if id != 0 { seen_ids.insert(id) } else { seen.insert(out.labels.clone()) };
+                if !fresh {
+                    return Err(same_labelset());
                 }
             }
             sink(&mut out)
@@ -442,7 +462,13 @@ impl<'a> Evaluator<'a> {
                 let counts_only = v.counts_only;
                 let reach = Reach { before, after, range: m.range_ms, func, counts_only };
                 let reference = context.range.reference;
-                self.read(&v.matchers, reference, &reach, grid, &mut |labels, columns| {
+                let what = What {
+                    matchers: &v.matchers,
+                    reference,
+                    labels: context.looked_at.as_deref(),
+                    nameless: context.may_collide,
+                };
+                self.read(&what, &reach, grid, &mut |labels, columns| {
                     run(labels, false, columns, sink)
                 })
             }
@@ -632,7 +658,13 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Says so where a rate is taken of what does not look like a counter.
-    fn note_non_counter(&self, context: &Context<'_>, labels: &Labels, points: &Points) {
+    fn note_non_counter(
+        &self,
+        context: &Context<'_>,
+        labels: &Labels,
+        points: &Points,
+        noted: &mut Option<Labels>,
+    ) {
         if !matches!(context.call.func.name, "rate" | "increase") {
             return;
         }
@@ -640,14 +672,21 @@ impl<'a> Evaluator<'a> {
         if metric.is_empty() || !points.kinds.contains(&Kind::Float) {
             return;
         }
+        // Many series of one metric follow each other, and each text is told once.
+        if noted.as_ref().is_some_and(|n| n.metric() == metric) {
+            return;
+        }
         if self.options.type_and_unit_labels {
             let kind = labels.get("__type__").unwrap_or("");
             if kind != "counter" && kind != "histogram" {
                 self.notes().possibly_no_counter_type(metric, kind, context.arg_span);
             }
-        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s)) {
+            return;
+        }
+        if !["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s)) {
             self.notes().possibly_no_counter(metric, context.arg_span);
         }
+        *noted = Some(labels.clone());
     }
 }
 
@@ -668,8 +707,10 @@ struct Context<'a> {
     range: Range,
     kernel: Kernel,
     scalars: &'a [Vec<f64>],
-    /// Whether names may stay that would have to be dropped.
-    names_ignored: bool,
+    /// The labels that matter to who asked.
+    looked_at: LookedAt,
+    /// Whether series may become alike once their names are dropped.
+    may_collide: bool,
 }
 
 /// A range vector's window.

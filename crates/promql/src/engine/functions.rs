@@ -232,7 +232,7 @@ fn timestamp(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>
                 return Ok(all);
             }
             let want = if start { Want::StartTime } else { Want::Time };
-            ev.stream_selector(v, want, grid, &mut |series| {
+            ev.stream_selector(v, want, None, grid, &mut |series| {
                 all.push(std::mem::take(series));
                 Ok(())
             })?;

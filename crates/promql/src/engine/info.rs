@@ -3,7 +3,7 @@
 
 use super::binary::braced;
 use super::evaluate::{Evaluator, Result};
-use super::select::{Reach, Reference, Want};
+use super::select::{Reach, Reference, Want, What};
 use super::values::{Grid, Points, Series};
 use crate::ast::{At, Call, Expr, Modifiers, ValueType};
 use crate::query::QueryError;
@@ -168,7 +168,8 @@ fn fetch(
         matchers.extend(data.iter().chain(names).cloned());
         let reach =
             Reach { before: ev.lookback, after: 0, range: 0, func: "info", counts_only: false };
-        ev.read(&matchers, reference, &reach, grid, &mut |labels, columns| {
+        let what = What::whole(&matchers, reference);
+        ev.read(&what, &reach, grid, &mut |labels, columns| {
             let mut points = Points::absent(grid.count);
             let want = Want::InfoTime;
             if ev.values_of(columns, reference, want, labels, grid, &mut points)? > 0 {

@@ -1,12 +1,13 @@
 //! Reads series from the store: the values of instant selectors, and the raw columns on which the
 //! window kernels run.
 
-use super::evaluate::{Evaluator, Result};
+use super::evaluate::{Evaluator, LookedAt, Result};
 use super::values::{Grid, Kind, Points, RangeSeries, Series};
 use super::window::{Bounds, Samples};
 use crate::ast::{At, MatrixSelector, Modifiers, VectorSelector};
 use crate::query::{MatrixSeries, QueryError};
 use model::histogram::ResetHint;
+use model::labels::METRIC_NAME;
 use model::value::is_stale;
 use model::{Columns, Hints, Histogram, Labels, Matcher, ReadError, Selection};
 use std::sync::Arc;
@@ -43,6 +44,23 @@ impl Reference {
 
     pub fn time(&self, evaluation: i64) -> i64 {
         self.at.unwrap_or(evaluation).saturating_sub(self.offset)
+    }
+}
+
+/// Which series are read, and what of their labels matters.
+pub(super) struct What<'a> {
+    pub matchers: &'a [Matcher],
+    pub reference: Reference,
+    /// Labels that matter beside those that say what a metric is; `None` for all of them.
+    pub labels: Option<&'a [String]>,
+    /// Whether it matters which series differ in their names alone.
+    pub nameless: bool,
+}
+
+impl<'a> What<'a> {
+    /// With all labels.
+    pub fn whole(matchers: &'a [Matcher], reference: Reference) -> What<'a> {
+        What { matchers, reference, labels: None, nameless: false }
     }
 }
 
@@ -95,12 +113,16 @@ impl Evaluator<'_> {
     /// Calls `each` with every selected series and its columns.
     pub(super) fn read(
         &self,
-        matchers: &[Matcher],
-        reference: Reference,
+        what: &What<'_>,
         reach: &Reach<'_>,
         grid: &Grid,
         each: &mut dyn FnMut(&Labels, &mut Columns) -> Result<()>,
     ) -> Result<()> {
+        let What { matchers, reference, nameless, .. } = *what;
+        let labels = what.labels.map(|own| {
+            let metadata = [METRIC_NAME, "__type__", "__unit__"].map(str::to_owned);
+            own.iter().cloned().chain(metadata).collect::<Vec<String>>()
+        });
         let (start, end) = (reference.time(grid.start), reference.time(grid.end()));
         let selection = Selection {
             matchers,
@@ -110,8 +132,9 @@ impl Evaluator<'_> {
                 step_ms: if grid.count > 1 { grid.step } else { 0 },
                 range_ms: reach.range,
                 func: reach.func,
-                labels_only: false,
-                limit: 0,
+                labels: labels.as_deref(),
+                nameless,
+                ..Hints::default()
             },
         };
         let mut set = self.storage.select(&selection).map_err(read_error)?;
@@ -140,6 +163,7 @@ impl Evaluator<'_> {
         &self,
         selector: &VectorSelector,
         want: Want,
+        looked_at: LookedAt,
         grid: &Grid,
         sink: &mut dyn FnMut(&mut Series) -> Result<()>,
     ) -> Result<()> {
@@ -155,7 +179,9 @@ impl Evaluator<'_> {
             counts_only: selector.counts_only,
         };
         let (mut series, mut positions) = (Series::default(), Positions::default());
-        self.read(&selector.matchers, reference, &reach, grid, &mut |labels, columns| {
+        let labels = looked_at.as_deref();
+        let what = What { labels, ..What::whole(&selector.matchers, reference) };
+        self.read(&what, &reach, grid, &mut |labels, columns| {
             series.points.reset(grid.count);
             positions.find(columns, reference, grid, self.lookback);
             let points = &mut series.points;
@@ -241,7 +267,8 @@ impl Evaluator<'_> {
         let end = reference.time(grid.start);
         let start = end - m.range_ms;
         let mut out = Vec::new();
-        self.read(&selector.matchers, reference, &reach, &grid.first(), &mut |labels, columns| {
+        let what = What::whole(&selector.matchers, reference);
+        self.read(&what, &reach, &grid.first(), &mut |labels, columns| {
             let mut samples = Samples::default();
             samples.fill(columns);
             let mut bounds = Bounds::default();
@@ -296,7 +323,8 @@ impl Evaluator<'_> {
         let lookback = self.lookback;
         let reach =
             Reach { before: lookback, after: lookback, range: 0, func: "", counts_only: false };
-        self.read(&selector.matchers, reference, &reach, grid, &mut |labels, columns| {
+        let what = What::whole(&selector.matchers, reference);
+        self.read(&what, &reach, grid, &mut |labels, columns| {
             let mut samples = Samples::default();
             samples.fill(columns);
             let mut bounds = Bounds::default();

@@ -1,6 +1,7 @@
 //! What expressions evaluate to: columns over the evaluation times.
 
 use crate::query::MatrixSeries;
+pub(crate) use model::labels::is_metadata as is_metadata_label;
 use model::{Histogram, Labels, Value};
 use std::sync::Arc;
 
@@ -179,9 +180,4 @@ pub(crate) enum Evaluated {
     String(String),
     Vector(Vec<Series>),
     Matrix(Vec<RangeSeries>),
-}
-
-/// The labels that say what a metric is rather than where it comes from.
-pub(crate) fn is_metadata_label(name: &str) -> bool {
-    matches!(name, "__name__" | "__type__" | "__unit__")
 }

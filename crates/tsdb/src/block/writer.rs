@@ -139,6 +139,11 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// How many series were written: entries, each for one group.
+    pub fn entries(&self) -> usize {
+        self.series.len()
+    }
+
     fn put_pages(&mut self, ticks: usize, points: &Points<'_>) -> Result<(), BlockError> {
         let (mut at, mut histograms) = (0, points.histograms);
         for begin in (0..ticks).step_by(PAGE_TICKS) {

@@ -1,16 +1,16 @@
 //! The series of the head: labels as pairs of integers, and which series carry which label.
 
+use super::matched::Matched;
 use super::symbols::Symbols;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use model::{Labels, MatchOp, Matcher};
 use roaring::RoaringBitmap;
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A label as the numbers of its name and its value.
-type Pair = (u32, u32);
+pub(crate) type Pair = (u32, u32);
 
 /// One series of the head.
 pub(crate) struct Series {
@@ -24,6 +24,8 @@ pub(crate) struct Series {
     pub last_ms: i64,
     /// The newest log epoch that defines it.
     pub epoch: u32,
+    /// The generation of the index in which it came.
+    born: u32,
 }
 
 /// All series of the head.
@@ -32,13 +34,50 @@ pub(crate) struct SeriesIndex {
     pub symbols: Symbols,
     list: Vec<Series>,
     free: Vec<u32>,
-    by_labels: HashTable<u32>,
+    by_labels: HashTable<Named>,
     hasher: DefaultHashBuilder,
     /// For each label name the series that carry each of its values.
     carriers: HashMap<u32, HashMap<u32, RoaringBitmap>>,
     live: RoaringBitmap,
     order: Mutex<Order>,
     forgotten: u64,
+    /// Grows with each time that series are forgotten: numbers may mean other series from then on.
+    generation: u32,
+    /// Grows with each series that comes.
+    defined: u64,
+    /// What matchers of regular expressions found last.
+    matched: Matched,
+}
+
+/// A series in the table of labels: part of their hash, so that the table can grow without looking at them.
+struct Named {
+    hash: u32,
+    number: u32,
+}
+
+impl Named {
+    /// By what the table places it.
+    fn place(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// The places of series among others that are sorted by labels.
+pub(crate) enum Ranks {
+    /// Of all series, by number.
+    All(Arc<Vec<u32>>),
+    /// Of some.
+    Some(HashMap<u32, u32>),
+}
+
+impl Ranks {
+    /// The place of a series.
+    pub fn of(&self, number: u32) -> Option<u32> {
+        match self {
+            Ranks::All(ranks) => ranks.get(number as usize).copied(),
+            Ranks::Some(ranks) => ranks.get(&number).copied(),
+        }
+    }
 }
 
 /// All series sorted by labels, as of some time.
@@ -56,12 +95,16 @@ struct Order {
 impl SeriesIndex {
     /// The number of the series with these labels.
     pub fn find(&self, labels: &Labels) -> Option<u32> {
-        let hash = self.hasher.hash_one(labels);
-        let same = |i: &u32| {
-            let pairs = &self.list[*i as usize].pairs;
-            pairs.len() == labels.len() && self.texts(pairs).eq(labels.iter())
+        let hash = self.hash(labels);
+        let same = |named: &Named| {
+            let pairs = &self.list[named.number as usize].pairs;
+            named.hash == hash && pairs.len() == labels.len() && self.texts(pairs).eq(labels.iter())
         };
-        self.by_labels.find(hash, same).copied()
+        self.by_labels.find(Named::place(hash), same).map(|n| n.number)
+    }
+
+    fn hash(&self, labels: &Labels) -> u32 {
+        (self.hasher.hash_one(labels) >> 32) as u32
     }
 
     /// The series with a number.
@@ -91,8 +134,16 @@ impl SeriesIndex {
         let pairs: Box<[Pair]> =
             labels.iter().map(|(n, v)| (self.symbols.add(n), self.symbols.add(v))).collect();
         for (name, value) in &pairs {
-            self.carriers.entry(*name).or_default().entry(*value).or_default().insert(number);
+            let values = self.carriers.entry(*name).or_default();
+            values.entry(*value).or_insert_with(|| {
+                self.matched.value_came(*name, *value);
+                RoaringBitmap::new()
+            });
+            if let Some(set) = values.get_mut(value) {
+                set.insert(number);
+            }
         }
+        self.defined += 1;
         while self.list.len() <= number as usize {
             self.free.push(self.list.len() as u32);
             self.list.push(Series::none());
@@ -101,10 +152,11 @@ impl SeriesIndex {
         if let Some(at) = self.free.iter().rposition(|f| *f == number) {
             self.free.remove(at);
         }
-        self.list[number as usize] = Series { pairs, epoch, ..Series::none() };
-        let (list, symbols, hasher) = (&self.list, &self.symbols, &self.hasher);
-        let rehash = |i: &u32| hasher.hash_one(labels_of(&list[*i as usize].pairs, symbols));
-        self.by_labels.insert_unique(hasher.hash_one(labels), number, rehash);
+        let born = self.generation;
+        self.list[number as usize] = Series { pairs, epoch, born, ..Series::none() };
+        let hash = self.hash(labels);
+        let rehash = |named: &Named| Named::place(named.hash);
+        self.by_labels.insert_unique(Named::place(hash), Named { hash, number }, rehash);
         self.live.insert(number);
         self.order().added.push(number);
     }
@@ -114,6 +166,7 @@ impl SeriesIndex {
         if numbers.is_empty() {
             return;
         }
+        self.generation += 1;
         numbers.iter().for_each(|n| self.remove(n));
         let mut order = self.order();
         order.added.retain(|n| !numbers.contains(*n));
@@ -124,9 +177,9 @@ impl SeriesIndex {
     /// Takes a series out of everything but the order.
     fn remove(&mut self, number: u32) {
         self.forgotten += 1;
-        let labels = self.labels(number);
-        let hash = self.hasher.hash_one(&labels);
-        if let Ok(entry) = self.by_labels.find_entry(hash, |i| *i == number) {
+        let hash = self.hash(&self.labels(number));
+        let place = Named::place(hash);
+        if let Ok(entry) = self.by_labels.find_entry(place, |n| n.number == number) {
             entry.remove();
         }
         let Some(series) = self.list.get_mut(number as usize) else { return };
@@ -137,6 +190,7 @@ impl SeriesIndex {
                     set.remove(number);
                     if set.is_empty() {
                         values.remove(value);
+                        self.matched.value_went(*name);
                     }
                 }
                 if values.is_empty() {
@@ -153,6 +207,31 @@ impl SeriesIndex {
     /// How many series were forgotten so far: as long as that stands, numbers mean the same series.
     pub fn forgotten(&self) -> u64 {
         self.forgotten
+    }
+
+    /// Grows with each time that series are forgotten.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether a number has meant the same series since a generation.
+    pub fn is_since(&self, number: u32, generation: u32) -> bool {
+        self.get(number).is_some_and(|s| s.born <= generation)
+    }
+
+    /// The labels of a series as numbers, sorted by the texts of their names.
+    pub fn pairs(&self, number: u32) -> &[Pair] {
+        self.get(number).map_or(&[], |s| &s.pairs)
+    }
+
+    /// Labels of numbers.
+    pub fn labels_of(&self, pairs: &[Pair]) -> Labels {
+        labels_of(pairs, &self.symbols)
+    }
+
+    /// How the labels of a series compare with others.
+    pub fn compare_with(&self, number: u32, labels: &Labels) -> Ordering {
+        self.texts(self.pairs(number)).cmp(labels.iter())
     }
 
     /// The labels of a series; none where there is no such series.
@@ -191,31 +270,34 @@ impl SeriesIndex {
     fn select_one(&self, matcher: &Matcher, within: &RoaringBitmap) -> RoaringBitmap {
         let empty_matches = matcher.matches("");
         let name = self.symbols.find(&matcher.name);
-        let Some(values) = name.and_then(|n| self.carriers.get(&n)) else {
+        let Some((name, values)) = name.and_then(|n| Some((n, self.carriers.get(&n)?))) else {
             return if empty_matches { within.clone() } else { RoaringBitmap::new() };
         };
         // Where an absent label matches, what does not match is taken away; else what matches is
         // gathered.
-        let mut carriers = RoaringBitmap::new();
         let direct = match matcher.op {
             MatchOp::Equal | MatchOp::NotEqual if !matcher.value.is_empty() => {
                 Some(vec![matcher.value.as_str()])
             }
             _ => crate::block::literals(matcher).map(Iterator::collect),
         };
-        match direct {
+        let of_texts;
+        let of_regex;
+        let carriers = match direct {
             Some(texts) => {
+                let mut carriers = RoaringBitmap::new();
                 let sets = texts.into_iter().filter_map(|t| self.symbols.find(t));
                 sets.filter_map(|v| values.get(&v)).for_each(|set| carriers |= set);
+                of_texts = carriers;
+                &of_texts
             }
             None => {
-                for (value, set) in values {
-                    if matcher.matches(self.symbols.text(*value)) != empty_matches {
-                        carriers |= set;
-                    }
-                }
+                let now = (self.defined, self.forgotten);
+                let differs = |v: u32| matcher.matches(self.symbols.text(v)) != empty_matches;
+                of_regex = self.matched.carriers(matcher, name, now, values, differs);
+                &*of_regex
             }
-        }
+        };
         if empty_matches { within - carriers } else { carriers & within }
     }
 
@@ -230,13 +312,30 @@ impl SeriesIndex {
 
     /// Sorts series by their labels.
     pub fn sort(&self, found: &RoaringBitmap) -> Vec<u32> {
+        self.sort_ranked(found).0.into_iter().map(|r| r.1).collect()
+    }
+
+    /// Series sorted by their labels, each with its place; and the places by number.
+    pub fn sort_ranked(&self, found: &RoaringBitmap) -> (Vec<(u32, u32)>, Ranks) {
+        let count = found.len() as usize;
+        if count * 16 < self.order().added.len() {
+            // To sort all that came would take longer than these are worth.
+            let mut own: Vec<u32> = found.iter().collect();
+            own.sort_unstable_by(|a, b| self.compare(*a, *b));
+            let ranked: Vec<(u32, u32)> = (0..).zip(own).collect();
+            let ranks = ranked.iter().map(|(place, number)| (*number, *place)).collect();
+            return (ranked, Ranks::Some(ranks));
+        }
         let (sorted, ranks) = self.ranks();
-        if found.len() as usize == sorted.len() {
-            return sorted.to_vec();
+        if count * 16 >= sorted.len() {
+            let mut wanted = vec![false; self.list.len()];
+            found.iter().for_each(|n| wanted[n as usize] = true);
+            let all = (0..).zip(sorted.iter().copied()).filter(|(_, n)| wanted[*n as usize]);
+            return (all.collect(), Ranks::All(ranks));
         }
         let mut places: Vec<u32> = found.iter().map(|n| ranks[n as usize]).collect();
         places.sort_unstable();
-        places.into_iter().map(|p| sorted[p as usize]).collect()
+        (places.into_iter().map(|p| (p, sorted[p as usize])).collect(), Ranks::All(ranks))
     }
 
     /// All series in order; what came since the last call is sorted in.
@@ -288,7 +387,7 @@ impl SeriesIndex {
         let sets = self.carriers.values().flat_map(HashMap::values);
         let sets: usize = sets.map(|s| s.serialized_size() + 64).sum();
         self.symbols.memory()
-            + self.list.len() * (size_of::<Series>() + 8 + 8 + 8)
+            + self.list.len() * (size_of::<Series>() + 8 + 8 + 12)
             + labels * size_of::<Pair>()
             + sets
     }
@@ -302,6 +401,7 @@ impl Series {
             places: Vec::new(),
             last_ms: i64::MIN,
             epoch: 0,
+            born: 0,
         }
     }
 }
