@@ -8,6 +8,7 @@ mod faults;
 mod golden;
 mod kill;
 mod naive;
+mod receive;
 mod rounds;
 mod seal;
 mod snapshot;
