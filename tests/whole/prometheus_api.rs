@@ -322,7 +322,8 @@ fn shape(at: &str, theirs: &Value, ours: &Value, missing: &mut Vec<String>) {
 /// Whether the names in an object are data: flags, metrics, labels, pools.
 fn is_table(at: &str, object: &serde_json::Map<String, Value>) -> bool {
     let named = ["abels", "metric", "target", "Counts"].iter().any(|end| at.ends_with(end));
-    named || (at == "data" && object.keys().any(|k| k.contains(['.', '_'])))
+    let parts = object.contains_key("api"); // of `features`
+    named || (at == "data" && !parts && object.keys().any(|k| k.contains(['.', '_'])))
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, Value)> {

@@ -5,10 +5,10 @@ use anyhow::{Context, Result, ensure};
 use model::Labels;
 use model::prompb::put_labels;
 use model::protobuf::{put_bytes, put_double, put_integer, put_message, put_varint};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stage::program::{Program, built};
 use stage::prometheus::{
-    Answer, Prometheus, encoded, exchange, free_address, json, wait_until_ready,
+    Answer, Prometheus, encoded, exchange, free_address, json as get, wait_until_ready,
 };
 use stage::require;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ fn ours(address: SocketAddr, dir: &Path, more: &[&str]) -> Result<Program> {
 /// The values of all series of the sender `self` at a time, by their labels without `sender`.
 fn series_at(address: SocketAddr, query: &str, time_ms: i64) -> Result<Vec<(String, Value)>> {
     let time = time_ms as f64 / 1000.0;
-    let answer = json(address, &format!("/api/v1/query?query={}&time={time}", encoded(query)))?;
+    let answer = get(address, &format!("/api/v1/query?query={}&time={time}", encoded(query)))?;
     let result = answer["data"]["result"].as_array().with_context(|| answer.to_string())?;
     let mut series = Vec::new();
     for one in result {
@@ -41,8 +41,12 @@ fn series_at(address: SocketAddr, query: &str, time_ms: i64) -> Result<Vec<(Stri
         if let Some(labels) = metric.as_object_mut() {
             labels.remove("sender");
         }
-        let value = if one["value"].is_null() { &one["histogram"] } else { &one["value"] };
-        series.push((metric.to_string(), value.clone()));
+        let value = match (&one["value"], &one["histogram"]) {
+            (Value::Null, Value::Null) => json!([one["values"], one["histograms"]]),
+            (Value::Null, histogram) => histogram.clone(),
+            (value, _) => value.clone(),
+        };
+        series.push((metric.to_string(), value));
     }
     series.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(series)
@@ -90,11 +94,11 @@ fn prometheus_sends_and_nothing_is_lost() -> Result<()> {
     let end_ms = now_ms()?;
 
     // What was scraped until then has to arrive; then every sample of it is compared.
-    let all = "count_over_time({job=\"self\"}[8s])";
+    let all = "{job=\"self\"}[8s]";
     let wanted = series_at(theirs.address, all, end_ms - 2000)?;
     let deadline = Instant::now() + Duration::from_secs(30);
     for name in ["one", "two"] {
-        let query = format!("count_over_time({{job=\"self\",sender=\"{name}\"}}[8s])");
+        let query = format!("{{job=\"self\",sender=\"{name}\"}}[8s]");
         loop {
             let got = series_at(address, &query, end_ms - 2000)?;
             if got == wanted {
@@ -130,7 +134,7 @@ fn prometheus_sends_and_nothing_is_lost() -> Result<()> {
     ensure!(floats >= 5000 && histograms >= 20, "too few were compared");
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let about = json(address, "/api/v1/metadata?metric=prometheus_http_requests_total")?;
+        let about = get(address, "/api/v1/metadata?metric=prometheus_http_requests_total")?;
         if about["data"]["prometheus_http_requests_total"][0]["type"] == "counter" {
             break;
         }
@@ -350,7 +354,7 @@ fn answers_to_senders_are_prometheuss() -> Result<()> {
         ensure!(ours.len() >= 7 && ours == theirs, "{query}: {ours:?}\n{theirs:?}");
     }
     let exemplars = |address: SocketAddr| -> Result<Value> {
-        Ok(json(address, "/api/v1/query_exemplars?query=m&start=0&end=9999999999")?["data"].clone())
+        Ok(get(address, "/api/v1/query_exemplars?query=m&start=0&end=9999999999")?["data"].clone())
     };
     let (ours, theirs) = (exemplars(program.address)?, exemplars(theirs.address)?);
     ensure!(ours == theirs && ours[0]["exemplars"][0]["value"] == "7", "{ours}\n{theirs}");
@@ -430,7 +434,7 @@ fn bombs_are_refused() -> Result<()> {
     ensure!(text.contains("there are 1000 series, and no more may begin"), "{text}");
     ensure!(text.ends_with("more\n"), "not all mistakes need be told: {text}");
     let kept: u64 = answer.header("x-prometheus-remote-write-samples-written").parse()?;
-    let stored = json(address, "/api/v1/query?query=count(flood)")?;
+    let stored = get(address, "/api/v1/query?query=count(flood)")?;
     let stored = stored["data"]["result"][0]["value"][1].as_str().unwrap_or("0").to_owned();
     ensure!(kept > 500 && kept < 1000 && stored == kept.to_string(), "{kept} and {stored}");
     let most = resident()?;

@@ -112,6 +112,13 @@ pub struct Receiving {
 }
 
 impl Receiving {
+    /// Bytes that the listener lets through: enough that a body that is too large is told so in the
+    /// words of the protocol.
+    pub fn body_bytes(&self) -> usize {
+        let most = http::Options::default().max_body_bytes as u64;
+        usize::try_from(most.max(self.body_size.saturating_add(1 << 20))).unwrap_or(usize::MAX)
+    }
+
     /// As the API takes them.
     pub fn options(
         &self,

@@ -95,6 +95,7 @@ async fn server(options: ServerOptions) -> anyhow::Result<()> {
         identity: Some(identity.clone()),
         // A query that takes too long is told so before the listener gives up on it.
         request_timeout: options.limits.query_timeout + Duration::from_secs(30),
+        max_body_bytes: options.receiving.body_bytes(),
         max_connections: 4096,
         grace: DRAIN,
         ..http::Options::default()

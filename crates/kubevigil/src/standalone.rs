@@ -106,6 +106,7 @@ fn listening(options: &Options) -> http::Options {
         insecure: options.listen_insecure,
         // A query that takes too long is told so before the listener gives up on it.
         request_timeout: options.limits.query_timeout + Duration::from_secs(30),
+        max_body_bytes: options.receiving.body_bytes(),
         grace: DRAIN,
         ..http::Options::default()
     }

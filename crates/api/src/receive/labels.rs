@@ -87,7 +87,7 @@ fn show(pairs: &[(&[u8], &[u8])]) -> String {
         let between = if i > 0 { ", " } else { "" };
         // Writing to a string cannot fail.
         let _ = match is_label_name(&name) {
-            true => write!(shown, "{between}{name}={}", Quoted(cut(&value))),
+            true => write!(shown, "{between}{}={}", cut(&name), Quoted(cut(&value))),
             false => write!(shown, "{between}{}={}", Quoted(cut(&name)), Quoted(cut(&value))),
         };
         if shown.len() > SHOWN_BYTES && i + 1 < pairs.len() {
@@ -146,6 +146,8 @@ mod tests {
         // A bomb does not come back whole.
         let bomb = "x".repeat(1 << 20);
         let Err(Wrong::Limit(why)) = of(&[("a", &bomb)]) else { panic!("too long") };
+        assert!(why.len() < 2 * SHOWN_BYTES, "{}", why.len());
+        let Err(Wrong::Limit(why)) = of(&[(&bomb, "a")]) else { panic!("too long") };
         assert!(why.len() < 2 * SHOWN_BYTES, "{}", why.len());
     }
 }
