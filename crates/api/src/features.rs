@@ -18,6 +18,7 @@ pub async fn features(api: Shared) -> Result<Response, Failure> {
     let functions: Vec<_> = promql::function::FUNCTIONS.iter().map(|f| f.name).collect();
     let mut language = all(&LANGUAGE);
     language.insert("type_and_unit_labels", api.engine.options().type_and_unit_labels);
+    language.insert("delayed_name_removal", api.engine.options().delayed_name_removal);
     let deltas = receive.otlp.as_ref().is_some_and(|o| o.deltas);
     answer::success_data(&json!({
         "api": {

@@ -111,6 +111,7 @@ fn matcher(mut message: Message<'_>) -> Result<Matcher, String> {
         _ => return Err(format!("invalid matcher type {kind} of label {name:?}")),
     };
     Matcher::new(op, name, value)
+        .map_err(|why| format!("the regex {value:?} of the label {name:?} is none: {why}"))
 }
 
 fn hints(mut message: Message<'_>, query: &mut Query) -> Result<(), Malformed> {
