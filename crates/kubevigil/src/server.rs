@@ -9,7 +9,9 @@ mod pipeline_options;
 mod why;
 
 use crate::process::Itself;
-use crate::standalone::{data_dir, engine, limits, milliseconds, queries, store_options};
+use crate::standalone::{
+    QUERY_STACK_BYTES, data_dir, engine, limits, milliseconds, queries, store_options,
+};
 use crate::{clock, log};
 use anyhow::{Context, bail};
 use api::Api;
@@ -63,6 +65,7 @@ pub fn run(options: ServerOptions) -> anyhow::Result<()> {
         .worker_threads(cores.min(4))
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(QUERY_STACK_BYTES)
         .thread_keep_alive(Duration::from_secs(5))
         .build()
         .context("cannot start")?;

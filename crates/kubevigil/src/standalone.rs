@@ -25,6 +25,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(2);
 /// Threads for queries and for what else may block.
 const BLOCKING_THREADS: usize = 64;
+/// Room for the deepest expression that the parser lets through. Of a stack, only what was used
+/// takes memory.
+pub const QUERY_STACK_BYTES: usize = 16 << 20;
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(options: Options) -> anyhow::Result<()> {
@@ -32,6 +35,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(QUERY_STACK_BYTES)
         .thread_keep_alive(Duration::from_secs(5))
         .thread_name("query")
         .build()
