@@ -10,5 +10,6 @@ pub mod exposition;
 pub mod leftovers;
 pub mod peer;
 pub mod program;
+pub mod prometheus;
 pub mod require;
 pub mod seed;

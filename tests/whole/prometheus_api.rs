@@ -2,15 +2,17 @@
 //! and the same status, shape and content in the answers. The requests are those that Grafana's
 //! Prometheus plugin sends, and mistakes of every kind.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use model::exposition::Syntax;
+use model::prompb::put_labels;
+use model::protobuf::{put_double, put_integer, put_message};
 use model::{Labels, Sample, Value as Stored};
 use serde_json::{Value, json};
 use stage::program::Program;
-use stage::{peer, require};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use stage::prometheus::{Prometheus, exchange, wait_until_ready};
+use stage::require;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A series: its labels, and its value at each of [`STEPS`].
@@ -146,6 +148,9 @@ const SHAPES: &[&str] = &[
     "/api/v1/status/config",
     "/api/v1/status/tsdb",
     "/api/v1/status/walreplay",
+    "/api/v1/status/self_metrics?metric_name_pattern=process_cpu_seconds_total",
+    "/api/v1/status/self_metrics?metric_name_pattern=none",
+    "/api/v1/features",
     "/api/v1/targets",
     "/api/v1/targets?state=dropped",
     "/api/v1/targets/metadata?limit=1",
@@ -159,8 +164,43 @@ const ABSENT: &[(&str, &str)] = &[
     ("data.stats.timings.resultSortTime", "not measured apart from the evaluation"),
     ("data.stats.timings.queryPreparationTime", "not measured apart from the evaluation"),
     ("data.stats.timings.innerEvalTime", "not measured apart from the evaluation"),
+    ("data.rules", "there are no rules yet"),
+    ("data.service_discovery_providers", "targets are a file's or the cluster's"),
+    ("data.templating_functions", "there are no templates yet"),
+    ("data.ui", "the pages are our own"),
+    ("data.scrape", "scraping has switches of its own"),
+    ("data.tsdb.", "the store is another"),
+    ("data.prometheus.", "strings of labels are another's"),
+    ("data.api.", "what is not there is not named"),
     ("data.stats.samples.samplesRead", "columns are read whole; what a query looks at is counted"),
 ];
+
+/// What a server above asks.
+const FEDERATE: &[&str] = &[
+    "/federate",
+    "/federate?match[]=seed_requests_total",
+    "/federate?match[]=seed_requests_total&match[]=%7B__name__=~%22seed_.*%22%7D",
+    "/federate?match[]=%7Bpod=%22a%22%7D",
+    "/federate?match[]=sum(foo)",
+    "/federate?match[]=%7B",
+];
+
+/// Status and samples; of a refusal the status alone.
+fn federated(address: SocketAddr, path: &str) -> Result<(u16, Vec<String>)> {
+    let answer = exchange(address, "GET", path, "", b"")?;
+    if answer.status != 200 {
+        return Ok((answer.status, Vec::new()));
+    }
+    let families = model::exposition::read(&answer.body, Syntax::Text)
+        .map_err(|e| anyhow::anyhow!("{path}: {e}: {}", answer.text()))?;
+    let mut samples = Vec::new();
+    for mut sample in families.into_iter().flat_map(|f| f.samples) {
+        sample.labels.sort();
+        samples.push(format!("{sample:?}"));
+    }
+    samples.sort();
+    Ok((200, samples))
+}
 
 #[test]
 fn answers_as_prometheus_does() -> Result<()> {
@@ -208,8 +248,15 @@ fn answers_as_prometheus_does() -> Result<()> {
             wrong.push(format!("{path}: {} and {}; differs: {missing:?}", theirs.0, ours.0));
         }
     }
+    for path in FEDERATE {
+        compared += 1;
+        let (ours, theirs) = (federated(ours.address, path)?, federated(theirs.address, path)?);
+        if ours != theirs {
+            wrong.push(format!("{path}:\n  ours   {ours:?}\n  theirs {theirs:?}"));
+        }
+    }
     eprintln!("{compared} answers compared with Prometheus, {} differ", wrong.len());
-    ensure!(compared >= 130, "only {compared} answers were compared");
+    ensure!(compared >= 140, "only {compared} answers were compared");
     ensure!(wrong.is_empty(), "{} answers differ:\n{}", wrong.len(), wrong.join("\n"));
     ensure!(ours.stop()? == Some(0));
     Ok(())
@@ -275,7 +322,8 @@ fn shape(at: &str, theirs: &Value, ours: &Value, missing: &mut Vec<String>) {
 /// Whether the names in an object are data: flags, metrics, labels, pools.
 fn is_table(at: &str, object: &serde_json::Map<String, Value>) -> bool {
     let named = ["abels", "metric", "target", "Counts"].iter().any(|end| at.ends_with(end));
-    named || (at == "data" && object.keys().any(|k| k.contains(['.', '_'])))
+    let parts = object.contains_key("api"); // of `features`
+    named || (at == "data" && !parts && object.keys().any(|k| k.contains(['.', '_'])))
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, Value)> {
@@ -287,44 +335,9 @@ fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, Value)> {
         "POST" => "Content-Type: application/x-www-form-urlencoded\r\n",
         _ => "",
     };
-    let (status, answer) = exchange(address, method, target, headers, body.as_bytes())?;
-    let json = serde_json::from_slice(&answer)
-        .with_context(|| format!("{method} {path}: {}", String::from_utf8_lossy(&answer)))?;
-    Ok((status, json))
-}
-
-fn exchange(
-    address: SocketAddr,
-    method: &str,
-    target: &str,
-    headers: &str,
-    body: &[u8],
-) -> Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    write!(
-        stream,
-        "{method} {target} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n{headers}\r\n",
-        body.len()
-    )?;
-    stream.write_all(body)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let split = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no header")?;
-    let head = String::from_utf8_lossy(&answer[..split]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no status")?;
-    Ok((status, answer[split + 4..].to_vec()))
-}
-
-fn wait_until_ready(address: SocketAddr) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while Instant::now() < deadline {
-        if exchange(address, "GET", "/-/ready", "", b"").is_ok_and(|a| a.0 == 200) {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    bail!("{address} was not ready within 30 s")
+    let answer = exchange(address, method, target, headers, body.as_bytes())?;
+    let json = answer.json().with_context(|| format!("{method} {path}"))?;
+    Ok((answer.status, json))
 }
 
 fn fill_ours(dir: &Path, start_ms: i64) -> Result<()> {
@@ -346,105 +359,48 @@ fn fill_ours(dir: &Path, start_ms: i64) -> Result<()> {
 
 /// A Prometheus that scrapes nothing but itself and takes remote writes.
 struct Peer {
-    child: std::process::Child,
+    prometheus: Prometheus,
     address: SocketAddr,
 }
 
 impl Peer {
     fn start(folder: &Path) -> Result<Peer> {
-        let program = peer::build("prometheus")?;
-        let config = folder.join("prometheus.yml");
-        // A port that was free a moment ago.
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        std::fs::write(
-            &config,
-            format!(
-                "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: self\n  \
-                 static_configs:\n  - targets: ['{address}']\n"
-            ),
-        )?;
-        let log = std::fs::File::create(folder.join("prometheus.log"))?;
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("theirs").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--web.enable-remote-write-receiver")
-            .arg("--enable-feature=promql-per-step-stats,promql-experimental-functions")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        let peer = Peer { child, address };
-        wait_until_ready(address).with_context(|| {
-            std::fs::read_to_string(folder.join("prometheus.log")).unwrap_or_default()
-        })?;
+        let config = "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: self\n  \
+                      static_configs:\n  - targets: ['{address}']\n";
+        let arguments = [
+            "--web.enable-remote-write-receiver",
+            "--enable-feature=promql-per-step-stats,promql-experimental-functions",
+        ];
+        let prometheus = Prometheus::start(&folder.join("theirs"), config, &arguments)?;
+        let address = prometheus.address;
         // It scrapes itself once a second; up must be there for the shapes.
         let deadline = Instant::now() + Duration::from_secs(15);
         while ask(address, "GET", "/api/v1/query?query=up")?.1["data"]["result"] == json!([]) {
             ensure!(Instant::now() < deadline, "Prometheus did not scrape itself");
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(peer)
+        Ok(Peer { prometheus, address })
     }
 
     fn fill(&self, start_ms: i64) -> Result<()> {
         let mut request = Vec::new();
         for (labels, value) in data() {
-            let mut series = Vec::new();
-            for (name, value) in labels {
-                let label = [field(1, name.as_bytes()), field(2, value.as_bytes())].concat();
-                series.extend(field(1, &label));
-            }
-            for step in 0..STEPS {
-                let mut sample = vec![0x09]; // field 1, 64 bits
-                sample.extend(value(step).to_le_bytes());
-                sample.push(0x10); // field 2, a number
-                sample.extend(varint((start_ms + step * STEP_MS).unsigned_abs()));
-                series.extend(field(2, &sample));
-            }
-            request.extend(field(1, &series));
+            put_message(&mut request, 1, |series| {
+                put_labels(series, 1, &Labels::from_pairs(labels));
+                for step in 0..STEPS {
+                    put_message(series, 2, |sample| {
+                        put_double(sample, 1, value(step));
+                        put_integer(sample, 2, start_ms + step * STEP_MS);
+                    });
+                }
+            });
         }
         let headers = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
                        X-Prometheus-Remote-Write-Version: 0.1.0\r\n";
-        let body = snappy(&request);
-        let (status, answer) = exchange(self.address, "POST", "/api/v1/write", headers, &body)?;
-        ensure!(status == 204, "remote write: {status} {}", String::from_utf8_lossy(&answer));
+        let body = snap::raw::Encoder::new().compress_vec(&request)?;
+        let address = self.prometheus.address;
+        let answer = exchange(address, "POST", "/api/v1/write", headers, &body)?;
+        ensure!(answer.status == 204, "remote write: {} {}", answer.status, answer.text());
         Ok(())
     }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A protobuf field of bytes.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    out.extend(varint(bytes.len() as u64));
-    out.extend(bytes);
-    out
-}
-
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-    out
-}
-
-/// Snappy's block format with nothing compressed: the length, then literals.
-fn snappy(bytes: &[u8]) -> Vec<u8> {
-    let mut out = varint(bytes.len() as u64);
-    for literal in bytes.chunks(1 << 16) {
-        out.push(61 << 2); // a literal whose length less one follows in two bytes
-        out.extend((literal.len() as u16).wrapping_sub(1).to_le_bytes());
-        out.extend(literal);
-    }
-    out
 }

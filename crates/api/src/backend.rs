@@ -14,6 +14,10 @@ pub trait Backend: Send + Sync + 'static {
     /// The store to read; [`Failure::Unavailable`] while it opens.
     fn storage(&self) -> Result<Arc<dyn Storage>, Failure>;
 
+    /// The store to write what others send; [`Failure::Unavailable`] while it opens and while memory
+    /// is short.
+    fn receiver(&self) -> Result<tsdb::Db, Failure>;
+
     /// Whether there is memory for another query; [`Failure::Unavailable`] with the reason where not.
     fn admit(&self) -> Result<(), Failure>;
 

@@ -9,14 +9,21 @@
 
 pub mod answer;
 pub mod backend;
+pub mod exemplars;
+mod features;
 mod federate;
 mod health;
 mod json;
 pub mod kubernetes;
 mod metrics;
+pub mod otlp;
 pub mod parameters;
 mod prometheus_status;
+pub mod queries;
 mod query;
+pub mod receive;
+mod remote_read;
+mod remote_write;
 mod run;
 mod series;
 mod stream;
@@ -29,6 +36,14 @@ mod vigil;
 #[cfg(test)]
 mod tests;
 
+/// Fuzz bodies: what must hold for any bytes. Driven by proptest on stable and by cargo-fuzz.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use crate::otlp::fuzz::request as otlp;
+    pub use crate::remote_read::fuzz::request as remote_read;
+    pub use crate::remote_write::fuzz::request as remote_write;
+}
+
 pub use answer::Failure;
 pub use backend::{Backend, Families};
 
@@ -36,7 +51,7 @@ use axum::Router;
 use axum::extract::OriginalUri;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, options};
+use axum::routing::{MethodRouter, any, delete, get, options, post};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -62,6 +77,9 @@ pub struct Api {
     engine: promql::Engine,
     limits: Limits,
     slots: Arc<Semaphore>,
+    receiver: receive::Receiver,
+    exemplars: exemplars::Exemplars,
+    queries: Arc<queries::Queries>,
 }
 
 /// What every handler gets.
@@ -69,9 +87,17 @@ type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
     /// An API before a backend.
-    pub fn new(backend: Arc<dyn Backend>, engine: promql::Engine, limits: Limits) -> Arc<Api> {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        engine: promql::Engine,
+        limits: Limits,
+        receive: receive::Options,
+        queries: Arc<queries::Queries>,
+    ) -> Arc<Api> {
         let slots = Arc::new(Semaphore::new(limits.concurrency.max(1)));
-        Arc::new(Api { backend, engine, limits, slots })
+        let receiver = receive::Receiver::new(receive);
+        let exemplars = exemplars::Exemplars::new(exemplars::CAPACITY);
+        Arc::new(Api { backend, engine, limits, slots, receiver, exemplars, queries })
     }
 
     /// Everything that is answered.
@@ -80,6 +106,8 @@ impl Api {
             .nest("/api/v1", prometheus())
             .route("/api/vigil/v1/status", get(vigil::status))
             .route("/api/vigil/v1/containers", get(vigil::containers))
+            .route("/api/vigil/v1/queries", get(queries::list))
+            .route("/api/vigil/v1/queries/{id}", delete(queries::cancel))
             .route("/api/{*rest}", any(no_such_endpoint))
             .route("/federate", get(federate::federate))
             .route("/metrics", get(metrics::ourselves))
@@ -118,7 +146,12 @@ fn prometheus() -> Router<Arc<Api>> {
         .route("/status/config", get(prometheus_status::config))
         .route("/status/walreplay", get(prometheus_status::walreplay))
         .route("/status/tsdb", get(tsdb_status::tsdb))
+        .route("/features", get(features::features))
+        .route("/status/self_metrics", get(features::self_metrics))
         .route("/notifications", get(targets::notifications))
+        .route("/otlp/v1/metrics", post(otlp::metrics))
+        .route("/read", post(remote_read::read))
+        .route("/write", post(remote_write::write))
         .route("/{*rest}", options(no_content).fallback(no_such_endpoint))
 }
 

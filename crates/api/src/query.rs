@@ -2,6 +2,7 @@
 
 use crate::answer::{self, Failure, Remarks};
 use crate::parameters::{MAX_TIME_MS, MIN_TIME_MS, Parameters};
+use crate::queries::{Ended, Evaluated, Origin};
 use crate::stream::{Gone, Head, Writer};
 use crate::{Api, Shared, json, run, syntax_tree};
 use axum::response::Response;
@@ -15,11 +16,8 @@ const MAX_POINTS: i64 = 11_000;
 
 /// What is to be evaluated.
 struct Asked {
-    text: String,
-    start_ms: i64,
-    end_ms: i64,
-    /// 0: at `start_ms` only.
-    step_ms: i64,
+    what: Evaluated,
+    origin: Origin,
     limit: usize,
     lookback_ms: Option<i64>,
     stats: String,
@@ -27,15 +25,23 @@ struct Asked {
 }
 
 /// `GET` and `POST /api/v1/query`.
-pub async fn instant(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+pub async fn instant(
+    api: Shared,
+    origin: Origin,
+    parameters: Parameters,
+) -> Result<Response, Failure> {
     let limit = parameters.limit()?;
     let time_ms = parameters.time_or("time", now_ms())?;
-    let asked = Asked::new(&parameters, limit, time_ms, time_ms, 0)?;
+    let asked = Asked::new(&parameters, origin, limit, (time_ms, time_ms, 0))?;
     evaluate(api, asked).await
 }
 
 /// `GET` and `POST /api/v1/query_range`.
-pub async fn range(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+pub async fn range(
+    api: Shared,
+    origin: Origin,
+    parameters: Parameters,
+) -> Result<Response, Failure> {
     let limit = parameters.limit()?;
     let start_ms = parameters.time("start")?;
     let end_ms = parameters.time("end")?;
@@ -57,17 +63,16 @@ pub async fn range(api: Shared, parameters: Parameters) -> Result<Response, Fail
         return Err(Failure::BadData(why.into()));
     }
     let step_ms = (step / 1_000_000).max(1);
-    let asked = Asked::new(&parameters, limit, start_ms, end_ms, step_ms)?;
+    let asked = Asked::new(&parameters, origin, limit, (start_ms, end_ms, step_ms))?;
     evaluate(api, asked).await
 }
 
 impl Asked {
     fn new(
         parameters: &Parameters,
+        origin: Origin,
         limit: usize,
-        start_ms: i64,
-        end_ms: i64,
-        step_ms: i64,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
     ) -> Result<Asked, Failure> {
         let timeout = parameters.duration("timeout")?;
         let lookback_ms = match parameters.get("lookback_delta") {
@@ -81,10 +86,8 @@ impl Asked {
             }
         };
         Ok(Asked {
-            text: parameters.get("query").into(),
-            start_ms,
-            end_ms,
-            step_ms,
+            what: Evaluated { text: parameters.get("query").into(), start_ms, end_ms, step_ms },
+            origin,
             limit,
             lookback_ms,
             stats: parameters.get("stats").into(),
@@ -101,15 +104,25 @@ struct Timings {
 
 async fn evaluate(api: Shared, asked: Asked) -> Result<Response, Failure> {
     // A query that is none is told so even where no query could run.
-    promql::parse_with(&asked.text, api.engine.options().parse)
+    promql::parse_with(&asked.what.text, api.engine.options().parse)
         .map_err(|e| Failure::parameter("query", e))?;
     let slot = run::slot(&api, asked.timeout).await?;
     let (head, answered) = oneshot::channel();
     run::interruptible(slot.deadline, move |interrupt| {
-        let writer = Writer::new(head);
+        let writer = Writer::json(head);
         let start = Instant::now();
+        let (what, origin) = (asked.what.clone(), asked.origin.clone());
+        let ticket = api.queries.begin(what, origin, interrupt.clone());
         let outcome = compute(&api, &asked, interrupt);
+        drop(ticket);
         let timings = Timings { queued: slot.queued, evaluated: start.elapsed() };
+        let ended = Ended {
+            error: outcome.as_ref().err().map(ToString::to_string),
+            queued: timings.queued,
+            evaluated: timings.evaluated,
+            stats: outcome.as_ref().ok().map(|result| &result.stats),
+        };
+        api.queries.log(&asked.what, &asked.origin, &ended);
         // The result may be sent slowly; others need not wait for that.
         drop(slot.permit);
         match outcome {
@@ -132,11 +145,10 @@ async fn evaluate(api: Shared, asked: Asked) -> Result<Response, Failure> {
 fn compute(api: &Api, asked: &Asked, interrupt: Interrupt) -> Result<QueryResult, Failure> {
     let storage = api.backend.storage()?;
     let options = QueryOptions { lookback_ms: asked.lookback_ms, interrupt };
-    let outcome = if asked.step_ms == 0 {
-        api.engine.instant(&*storage, &asked.text, asked.start_ms, &options)
-    } else {
-        let (start, end, step) = (asked.start_ms, asked.end_ms, asked.step_ms);
-        api.engine.range(&*storage, &asked.text, start, end, step, &options)
+    let Evaluated { text, start_ms, end_ms, step_ms } = &asked.what;
+    let outcome = match *step_ms {
+        0 => api.engine.instant(&*storage, text, *start_ms, &options),
+        step_ms => api.engine.range(&*storage, text, *start_ms, *end_ms, step_ms, &options),
     };
     outcome.map_err(|error| match error {
         QueryError::Parse(_) | QueryError::BadData(_) => Failure::parameter("query", error),
@@ -295,17 +307,39 @@ fn write_stats(out: &mut Vec<u8>, stats: &promql::QueryStats, timings: &Timings,
     );
 }
 
-/// `GET` and `POST /api/v1/query_exemplars`. No exemplars are kept yet (docs/api.md), so the list
-/// is empty; the parameters are checked all the same.
+/// `GET` and `POST /api/v1/query_exemplars`.
 pub async fn exemplars(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
     let start_ms = parameters.time_or("start", MIN_TIME_MS)?;
     let end_ms = parameters.time_or("end", MAX_TIME_MS)?;
     if end_ms < start_ms {
         return Err(Failure::BadData("end timestamp must not be before start timestamp".into()));
     }
-    promql::parse_with(parameters.get("query"), api.engine.options().parse)
+    let expr = promql::parse_with(parameters.get("query"), api.engine.options().parse)
         .map_err(|e| Failure::BadData(e.to_string()))?;
-    Ok(answer::success(&Remarks::default(), |out| out.extend_from_slice(b"[]")))
+    let mut sets = Vec::new();
+    expr.selectors(&mut |selector| sets.push(selector.matchers.clone()));
+    let found = run::ask(&api, move |api| api.exemplars.select(&sets, start_ms, end_ms)).await?;
+    Ok(answer::success(&Remarks::default(), |out| {
+        out.push(b'[');
+        for (i, (series, list)) in found.iter().enumerate() {
+            out.extend_from_slice(if i > 0 { b"," } else { b"" });
+            out.extend_from_slice(b"{\"seriesLabels\":");
+            json::labels(out, series);
+            out.extend_from_slice(b",\"exemplars\":[");
+            for (i, exemplar) in list.iter().enumerate() {
+                out.extend_from_slice(if i > 0 { b"," } else { b"" });
+                out.extend_from_slice(b"{\"labels\":");
+                json::labels(out, &exemplar.labels);
+                out.extend_from_slice(b",\"value\":");
+                json::value(out, exemplar.value);
+                out.extend_from_slice(b",\"timestamp\":");
+                json::time(out, exemplar.time_ms);
+                out.push(b'}');
+            }
+            out.extend_from_slice(b"]}");
+        }
+        out.push(b']');
+    }))
 }
 
 /// `GET` and `POST /api/v1/format_query`.

@@ -5,7 +5,6 @@ use crate::answer::{Failure, json_response};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use http_body::Frame;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::{mpsc, oneshot};
@@ -18,27 +17,42 @@ const WAITING: usize = 4;
 /// What the handler waits for: an answer, which may go on after it.
 pub type Head = Result<Response, Failure>;
 
-/// Writes a JSON answer piece by piece. What fits into one piece is sent with its length.
+/// Writes an answer piece by piece. What fits into one piece is sent with its length.
 pub struct Writer {
     /// To append to; [`Writer::next`] sends it on.
     pub buffer: Vec<u8>,
     head: Option<oneshot::Sender<Head>>,
-    pieces: Option<mpsc::Sender<Bytes>>,
+    pieces: Option<mpsc::Sender<Result<Bytes, Broken>>>,
+    respond: fn(Body) -> Response,
 }
+
+/// An answer that went wrong after its beginning was sent: the connection ends without an end of
+/// the answer, so that nobody takes it for a whole one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Broken(Failure);
 
 /// The client went away.
 pub struct Gone;
 
 impl Writer {
-    /// A writer that answers to `head`.
-    pub fn new(head: oneshot::Sender<Head>) -> Writer {
-        Writer { buffer: Vec::with_capacity(4 << 10), head: Some(head), pieces: None }
+    /// A writer of JSON that answers to `head`.
+    pub fn json(head: oneshot::Sender<Head>) -> Writer {
+        Writer::new(head, json_response)
     }
 
-    /// Gives an error instead of an answer; to be called before anything was sent.
+    /// A writer that answers to `head`; `respond` makes an answer of its body.
+    pub fn new(head: oneshot::Sender<Head>, respond: fn(Body) -> Response) -> Writer {
+        let buffer = Vec::with_capacity(4 << 10);
+        Writer { buffer, head: Some(head), pieces: None, respond }
+    }
+
+    /// Gives an error instead of an answer; breaks off an answer that was begun.
     pub fn fail(mut self, failure: Failure) {
         if let Some(head) = self.head.take() {
             let _ = head.send(Err(failure)); // nobody waits any more
+        } else if let Some(pieces) = &self.pieces {
+            let _ = pieces.blocking_send(Err(Broken(failure))); // as above
         }
     }
 
@@ -51,19 +65,20 @@ impl Writer {
         if let Some(head) = self.head.take() {
             let (sender, receiver) = mpsc::channel(WAITING);
             self.pieces = Some(sender);
-            head.send(Ok(json_response(Body::new(Pieces(receiver))))).map_err(|_| Gone)?;
+            let answer = (self.respond)(Body::new(Pieces(receiver)));
+            head.send(Ok(answer)).map_err(|_| Gone)?;
         }
         let piece = Bytes::from(std::mem::take(&mut self.buffer));
         self.buffer.reserve(CHUNK_BYTES + (4 << 10));
         let pieces = self.pieces.as_ref().ok_or(Gone)?;
-        pieces.blocking_send(piece).map_err(|_| Gone)
+        pieces.blocking_send(Ok(piece)).map_err(|_| Gone)
     }
 
     /// Sends the rest.
     pub fn finish(mut self) {
         match self.head.take() {
             Some(head) => {
-                let _ = head.send(Ok(json_response(Body::from(self.buffer))));
+                let _ = head.send(Ok((self.respond)(Body::from(self.buffer))));
             }
             None => {
                 let _ = self.send();
@@ -72,16 +87,16 @@ impl Writer {
     }
 }
 
-struct Pieces(mpsc::Receiver<Bytes>);
+struct Pieces(mpsc::Receiver<Result<Bytes, Broken>>);
 
 impl HttpBody for Pieces {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|p| Ok(Frame::data(p))))
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|p| p.map(Frame::data)))
     }
 }

@@ -1,7 +1,7 @@
 //! The API over a real store in a folder of its own, asked through its router.
 
 use crate::backend::{Families, Metadata, Round, Status, Target};
-use crate::{Api, Backend, Failure, Limits};
+use crate::{Api, Backend, Failure, Limits, otlp, queries, receive};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -88,6 +88,11 @@ impl Backend for Shelf {
         }
     }
 
+    fn receiver(&self) -> Result<Db, Failure> {
+        self.admit()?;
+        self.db.clone().ok_or_else(|| Failure::Unavailable("opening".into()))
+    }
+
     fn admit(&self) -> Result<(), Failure> {
         match self.short_of_memory.load(Ordering::Relaxed) {
             true => Err(Failure::Unavailable("not enough memory".into())),
@@ -149,7 +154,13 @@ impl Backend for Shelf {
 
 fn router(shelf: Arc<Shelf>) -> Router {
     let limits = Limits { timeout: Duration::from_secs(5), concurrency: 2 };
-    Api::new(shelf, promql::Engine::new(promql::EngineOptions::default()), limits).router()
+    let receive = receive::Options {
+        remote_write: true,
+        otlp: Some(otlp::Settings::default()),
+        ..receive::Options::default()
+    };
+    let engine = promql::Engine::new(promql::EngineOptions::default());
+    Api::new(shelf, engine, limits, receive, queries::Queries::new(None)).router()
 }
 
 async fn ask(router: Router, request: Request<Body>) -> (StatusCode, HeaderMap, String) {

@@ -58,6 +58,12 @@ impl File for Appended {
     }
 }
 
+/// A file of the caller's choosing, to be appended to; it is created where it does not exist.
+pub fn append_to(path: &Path) -> io::Result<Arc<dyn File>> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    Ok(Arc::new(Appended(file)))
+}
+
 impl Files for Folder {
     fn place(&self, path: &str) -> String {
         self.at(path).display().to_string()

@@ -18,7 +18,7 @@ pub mod seed;
 
 pub use error::Error;
 pub use files::{Entry, File, Files, Map};
-pub use folder::Folder;
+pub use folder::{Folder, append_to};
 pub use log::{Log, LogOptions, LogState};
 pub use replay::{Damage, Replay, replay};
 

@@ -21,7 +21,6 @@ use tsdb::Db;
 const NOTICES: usize = 20;
 
 /// What does not change while the program runs.
-#[derive(Debug)]
 pub struct Fixed {
     /// This machine's name: the label `instance`.
     pub hostname: String,
@@ -47,6 +46,10 @@ pub struct Fixed {
     pub url: String,
     /// What the listener counts.
     pub listener: Arc<http::Stats>,
+    /// What is counted of those who send to us.
+    pub received: Arc<api::receive::Stats>,
+    /// The queries that run.
+    pub queries: Arc<api::queries::Queries>,
     /// What root would add and the like: true from the start.
     pub notices: Vec<Notice>,
 }
@@ -148,6 +151,18 @@ impl Machine {
     pub fn opened(&self, db: Db) {
         let _ = self.store.set(db); // it is opened once
         *lock(&self.opening) = None;
+    }
+
+    /// Names the queries that ran when the program was killed the last time.
+    pub fn unfinished(&self, folder: &disk::Folder) {
+        for query in self.fixed.queries.keep_in(folder) {
+            self.happened(Notice {
+                severity: Severity::Warning,
+                what: "A query ran when the program ended the last time".into(),
+                why: query,
+                remedy: Some("If it took the memory, ask for less, or set --memory-limit.".into()),
+            });
+        }
     }
 
     /// How far the opening is.
@@ -287,6 +302,16 @@ impl Backend for Machine {
             Some(db) => Ok(Arc::new(db.clone())),
             None => Err(Failure::Unavailable("the data folder is being opened".into())),
         }
+    }
+
+    fn receiver(&self) -> Result<Db, Failure> {
+        if self.memory() == Memory::NothingNew {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            let why = "memory is at its limit; raise --memory-limit or send fewer series";
+            return Err(Failure::Unavailable(why.into()));
+        }
+        let closed = || Failure::Unavailable("the data folder is being opened".into());
+        self.store().cloned().ok_or_else(closed)
     }
 
     fn admit(&self) -> Result<(), Failure> {

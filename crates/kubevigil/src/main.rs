@@ -15,6 +15,7 @@ mod options;
 mod ourselves;
 mod process;
 mod progress;
+mod receive_options;
 mod script;
 mod server;
 mod simulate;

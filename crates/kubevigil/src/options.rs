@@ -1,5 +1,6 @@
 //! The command line. Whatever one upstream program alone calls an option, it is called here too.
 
+use crate::receive_options::Receiving;
 use crate::server::options::ServerOptions;
 use crate::simulate::Simulate;
 use clap::builder::styling::Styles;
@@ -104,6 +105,10 @@ pub struct Options {
     /// What is kept of it.
     #[command(flatten)]
     pub history: History,
+
+    /// What others may send.
+    #[command(flatten)]
+    pub receiving: Receiving,
 
     /// How often everything is read
     #[arg(
@@ -238,6 +243,10 @@ pub struct Limits {
     /// How many samples a query may hold in memory [default: 50000000, less where memory is limited]
     #[arg(long = "query.max-samples", value_name = "NUMBER", help_heading = "Limits")]
     pub query_samples: Option<usize>,
+
+    /// Write each query that ended to this file, a line of JSON each
+    #[arg(long = "query.log-file", value_name = "FILE", help_heading = "Limits")]
+    pub query_log: Option<PathBuf>,
 
     /// How far back a query looks for a series' newest sample
     #[arg(
@@ -390,7 +399,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 /// `512MB`, `2GiB`: units are powers of 1024, as Prometheus has them.
-fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let refused = || format!("not a size: {text:?}; write it like 512MB or 2GB");
     let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
     let number: f64 = text[..digits].parse().map_err(|_| refused())?;

@@ -14,6 +14,7 @@ pub fn write(machine: &Machine, sink: &mut dyn Sink) {
     rounds(machine, &mut out);
     store(machine.store(), out.0);
     machine.fixed.listener.write(out.0);
+    machine.fixed.received.write(out.0);
 }
 
 /// What the process is and takes.

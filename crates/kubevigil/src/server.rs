@@ -9,7 +9,9 @@ mod pipeline_options;
 mod why;
 
 use crate::process::Itself;
-use crate::standalone::{data_dir, engine, limits, milliseconds, store_options};
+use crate::standalone::{
+    QUERY_STACK_BYTES, data_dir, engine, limits, milliseconds, queries, store_options,
+};
 use crate::{clock, log};
 use anyhow::{Context, bail};
 use api::Api;
@@ -63,6 +65,7 @@ pub fn run(options: ServerOptions) -> anyhow::Result<()> {
         .worker_threads(cores.min(4))
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(QUERY_STACK_BYTES)
         .thread_keep_alive(Duration::from_secs(5))
         .build()
         .context("cannot start")?;
@@ -95,6 +98,7 @@ async fn server(options: ServerOptions) -> anyhow::Result<()> {
         identity: Some(identity.clone()),
         // A query that takes too long is told so before the listener gives up on it.
         request_timeout: options.limits.query_timeout + Duration::from_secs(30),
+        max_body_bytes: options.receiving.body_bytes(),
         max_connections: 4096,
         grace: DRAIN,
         ..http::Options::default()
@@ -186,6 +190,8 @@ fn parts(
         memory_limit: options.limits.memory_limit.or_else(|| itself.memory_limit()),
         flags: options.flags.clone(),
         listener: listener.stats(),
+        received: Arc::default(),
+        queries: queries(&options.limits)?,
         keeps_history: !options.core_metrics_only,
     };
     let pipeline =
@@ -292,7 +298,12 @@ fn router(parts: &Parts) -> Router {
     let frame = Frame::new(groups, gate.clone()).router();
     let backend: Arc<dyn api::Backend> = parts.hub.clone();
     let engine = engine(&parts.options.limits, parts.hub.fixed.memory_limit);
-    let series = Api::new(backend, engine, limits(&parts.options.limits)).router();
+    let received = parts.hub.fixed.received.clone();
+    let options = &parts.options;
+    let receive =
+        options.receiving.options(options.history.retention, options.limits.lookback, received);
+    let queries = parts.hub.fixed.queries.clone();
+    let series = Api::new(backend, engine, limits(&options.limits), receive, queries).router();
     let series = series.layer(axum::middleware::from_fn_with_state(gate, gate::by_path));
     Router::new().merge(health::router(checks(parts))).merge(frame).fallback_service(series)
 }
@@ -377,6 +388,9 @@ fn open(parts: Arc<Parts>) -> tokio::sync::oneshot::Receiver<anyhow::Result<()>>
         let dir = parts.dir.join("series");
         let outcome = Db::open(&dir, store_options(&parts.options.history, progress));
         let outcome = outcome.map(|db| {
+            for query in parts.hub.fixed.queries.keep_in(&Folder::new(&dir)) {
+                tracing::warn!("a query ran when the program ended the last time: {query}");
+            }
             let (seconds, dir) = (start.elapsed().as_secs_f64(), dir.display());
             tracing::info!("opened {dir} with {} series in {seconds:.2} s", db.stats().series);
             let _ = parts.recorder.hub.set(parts.hub.clone()); // once, as the next

@@ -6,7 +6,9 @@ use crate::options::{self, Durability, Options};
 use crate::process::Itself;
 use crate::{clock, collect, log};
 use anyhow::{Context, bail};
+use api::queries::Queries;
 use api::{Api, Limits};
+use disk::Folder;
 use promql::{Engine, EngineOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +25,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(2);
 /// Threads for queries and for what else may block.
 const BLOCKING_THREADS: usize = 64;
+/// Room for the deepest expression that the parser lets through. Of a stack, only what was used
+/// takes memory.
+pub const QUERY_STACK_BYTES: usize = 16 << 20;
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(options: Options) -> anyhow::Result<()> {
@@ -30,6 +35,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(QUERY_STACK_BYTES)
         .thread_keep_alive(Duration::from_secs(5))
         .thread_name("query")
         .build()
@@ -58,6 +64,12 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
         machine.clone(),
         engine(&options.limits, machine.fixed.memory_limit),
         limits(&options.limits),
+        options.receiving.options(
+            options.history.retention,
+            options.limits.lookback,
+            machine.fixed.received.clone(),
+        ),
+        machine.fixed.queries.clone(),
     );
     println!("Kubevigil watches this machine: open {}", server.url());
 
@@ -98,6 +110,7 @@ fn listening(options: &Options) -> http::Options {
         insecure: options.listen_insecure,
         // A query that takes too long is told so before the listener gives up on it.
         request_timeout: options.limits.query_timeout + Duration::from_secs(30),
+        max_body_bytes: options.receiving.body_bytes(),
         grace: DRAIN,
         ..http::Options::default()
     }
@@ -139,6 +152,7 @@ fn open(
         let outcome = Db::open(&dir, store_options).map(|db| {
             let series = db.stats().series;
             let seconds = start.elapsed().as_secs_f64();
+            machine.unfinished(&Folder::new(&dir));
             let dir = dir.display();
             tracing::info!("opened {dir} with {series} series in {seconds:.2} s");
             machine.opened(db);
@@ -194,6 +208,8 @@ fn machine(options: &Options, dir: &Path, server: &http::Server) -> anyhow::Resu
         flags,
         url: server.url(),
         listener: server.stats(),
+        received: Arc::default(),
+        queries: queries(&options.limits)?,
         notices: standing_notices(options, is_root),
     };
     let node = node::Node::open(node_options(options)?).context("cannot read this machine")?;
@@ -233,6 +249,18 @@ pub fn engine(options: &options::Limits, memory_limit: Option<u64>) -> Engine {
         max_samples: options.query_samples.unwrap_or(defaults.max_samples.min(affordable)),
         ..defaults
     })
+}
+
+/// The queries that run, with their log.
+pub fn queries(options: &options::Limits) -> anyhow::Result<Arc<Queries>> {
+    let log = match &options.query_log {
+        None => None,
+        Some(path) => Some(
+            disk::append_to(path)
+                .with_context(|| format!("{}: the query log cannot be opened", path.display()))?,
+        ),
+    };
+    Ok(Queries::new(log))
 }
 
 /// What queries may take.

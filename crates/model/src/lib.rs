@@ -5,11 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chunk;
 pub mod exposition;
 pub mod family;
 pub mod histogram;
 pub mod labels;
 pub mod matcher;
+pub mod prompb;
+pub mod protobuf;
 pub mod series;
 pub mod value;
 pub mod yaml;

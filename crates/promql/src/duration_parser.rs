@@ -30,6 +30,10 @@ impl Parser<'_> {
     }
 
     fn duration(&mut self, least: u8) -> Parsed<DurationExpr> {
+        self.nested(|parser| parser.operations(least))
+    }
+
+    fn operations(&mut self, least: u8) -> Parsed<DurationExpr> {
         let mut lhs = match self.peek().kind {
             Kind::Op(BinaryOp::Add | BinaryOp::Sub) => self.signed_duration(3)?,
             _ => self.duration_primary()?,
@@ -47,6 +51,7 @@ impl Parser<'_> {
             if power < least {
                 return Ok(lhs);
             }
+            self.link()?;
             let sign = self.take().span;
             let rhs = self.duration(if power == 3 { power } else { power + 1 })?;
             self.check_enabled(lhs.span());

@@ -44,6 +44,7 @@ impl Parser<'_> {
         if self.accept(Kind::RightBracket) {
             return Ok(self.matrix_selector(expr, open, range_ms, range_expr));
         }
+        self.link()?;
         if !self.accept(Kind::Colon) {
             return Err(self.explain(Stop { said: false }, "subquery or range", "\":\" or \"]\""));
         }

@@ -17,6 +17,8 @@ use model::{MatchOp, Matcher};
 
 /// A depth that no sane query reaches and no stack suffers from.
 const MAX_DEPTH: usize = 400;
+/// Operators and subqueries in a row make a tree deep as well.
+const MAX_LINKS: usize = 1000;
 
 /// The text cannot be read on; whether it was said why.
 pub(crate) struct Stop {
@@ -35,6 +37,7 @@ pub(crate) struct Parser<'a> {
     pub(crate) last_end: usize,
     errors: Vec<ParseError>,
     depth: usize,
+    links: usize,
 }
 
 /// Parses an expression and checks its types.
@@ -67,7 +70,8 @@ pub(crate) fn parse_selector(input: &str) -> Result<Vec<Matcher>, ParseError> {
 impl<'a> Parser<'a> {
     fn new(input: &'a str, options: ParseOptions) -> Parser<'a> {
         let lexer = Lexer::new(input);
-        Parser { input, options, lexer, ahead: None, last_end: 0, errors: Vec::new(), depth: 0 }
+        let (errors, depth, links) = (Vec::new(), 0, 0);
+        Parser { input, options, lexer, ahead: None, last_end: 0, errors, depth, links }
     }
 
     /// Runs `body` up to the end of the text.
@@ -156,15 +160,31 @@ impl<'a> Parser<'a> {
 
     /// An expression whose binary operators bind at least as strongly as `least`.
     fn expression(&mut self, least: u8) -> Parsed<Expr> {
+        self.nested(|parser| parser.binary(least))
+    }
+
+    /// Runs `body` one level deeper; fails beyond the deepest.
+    pub(crate) fn nested<T>(&mut self, body: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             let span = self.peek().span;
             self.error(span, format!("expression is nested deeper than {MAX_DEPTH} levels"));
             return Err(Stop { said: true });
         }
-        let result = self.binary(least);
+        let result = body(self);
         self.depth -= 1;
         result
+    }
+
+    /// Notes that one more operator or subquery follows; fails beyond the limit.
+    pub(crate) fn link(&mut self) -> Parsed<()> {
+        self.links += 1;
+        if self.links <= MAX_LINKS {
+            return Ok(());
+        }
+        let span = self.peek().span;
+        self.error(span, format!("expression has more than {MAX_LINKS} operators"));
+        Err(Stop { said: true })
     }
 
     fn binary(&mut self, least: u8) -> Parsed<Expr> {
@@ -175,6 +195,7 @@ impl<'a> Parser<'a> {
             if power < least {
                 return Ok(lhs);
             }
+            self.link()?;
             self.take();
             let (return_bool, matching) = self.binary_modifiers()?;
             // Only ^ binds to the right.
@@ -593,5 +614,46 @@ fn binding_power(op: BinaryOp) -> u8 {
         BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Atan2 => 5,
         BinaryOp::Pow => 6,
         _ => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As deep as it gets: the text is refused beyond, and nothing overflows on the way.
+    #[test]
+    fn depth_has_a_limit_whatever_makes_it() {
+        let repeated = |begin: &str, middle: &str, end: &str, count: usize| {
+            format!("{}{middle}{}", begin.repeat(count), end.repeat(count))
+        };
+        let said = |text: &str| {
+            let parsed = parse_expression(text, ParseOptions::default());
+            parsed.map_err(|e| e.message).err().unwrap_or_default()
+        };
+        for (deep, count) in
+            [(("(", "1", ")"), 390), (("-", "1", ""), 390), (("1 + ", "1", ""), 999)]
+        {
+            let (begin, middle, end) = deep;
+            assert_eq!(said(&repeated(begin, middle, end, count)), "", "{begin}{end}");
+        }
+        let bombs = [
+            repeated("(", "1", ")", 50_000),
+            repeated("-", "1", "", 50_000),
+            repeated("1 + ", "1", "", 50_000),
+            repeated("1 ^ ", "1", "", 50_000),
+            repeated("", "up", "[5m:1m]", 50_000),
+            format!("up[{}]", repeated("(", "5m", ")", 50_000)),
+            format!("up[{}]", repeated("-", "5m", "", 50_000)),
+            format!("up[{}]", repeated("1 + ", "5m", "", 50_000)),
+            format!("up[{}]", repeated("max_of(1, ", "5m", ")", 50_000)),
+            format!("up offset {}", repeated("(", "5m", ")", 50_000)),
+            repeated("sum(", "up", ")", 50_000),
+        ];
+        for text in bombs {
+            let why = said(&text);
+            let limits = ["nested deeper than 400 levels", "more than 1000 operators"];
+            assert!(limits.iter().any(|l| why.contains(l)), "{}: {why}", &text[..20]);
+        }
     }
 }

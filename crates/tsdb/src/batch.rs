@@ -97,6 +97,26 @@ pub struct Committed {
     pub new_series: u64,
 }
 
+/// Why a sample was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It lies further back than the out-of-order window.
+    TooOld,
+    /// Its series has another value at its time.
+    Duplicate,
+    /// Its series is new, and there are as many as there may be.
+    NoRoom,
+}
+
+/// A sample that was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its place among those that were given.
+    pub index: usize,
+    /// Why.
+    pub why: Refusal,
+}
+
 impl Group {
     pub(crate) fn new(db: Db, target: Labels) -> Group {
         Group { db, target, writer: Writer::default() }

@@ -3,7 +3,8 @@
 use crate::Sealed;
 use crate::store::{State, Store, lock};
 use crate::{
-    Cardinality, Committed, Count, Durability, Error, Finding, Group, Metadata, Options, Stats,
+    Cardinality, Committed, Count, Durability, Error, Finding, Group, Metadata, Options, Refused,
+    Stats,
 };
 use crate::{maintain, open, plan, read, seal, snapshot, tombstones};
 use disk::{Files, Folder, LogOptions};
@@ -81,12 +82,24 @@ impl Db {
 
     /// Takes in samples of any series, as one batch; returns once they were given to the kernel.
     pub fn append(&self, samples: &[(Labels, Sample)]) -> Result<Committed, Error> {
-        self.store.append(samples, Durability::Kernel)
+        self.store.append(samples, &[], u64::MAX, Durability::Kernel).map(|done| done.0)
     }
 
     /// As [`Db::append`], but returns when the samples are safe as [`Options::durability`] says.
     pub fn append_acknowledged(&self, samples: &[(Labels, Sample)]) -> Result<Committed, Error> {
-        self.store.append(samples, self.store.options.durability)
+        self.receive(samples, &[], u64::MAX).map(|done| done.0)
+    }
+
+    /// As [`Db::append_acknowledged`], with what the sender says of families; names the samples
+    /// that were left out, in order. One that its series has already, with the same value, is not
+    /// among them. No series begins that would make them more than `series_limit` in the head.
+    pub fn receive(
+        &self,
+        samples: &[(Labels, Sample)],
+        families: &[Metadata],
+        series_limit: u64,
+    ) -> Result<(Committed, Vec<Refused>), Error> {
+        self.store.append(samples, families, series_limit, self.store.options.durability)
     }
 
     /// What is known of the metrics that were written, sorted by name.

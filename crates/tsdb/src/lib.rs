@@ -34,7 +34,7 @@ mod store;
 mod tests;
 mod tombstones;
 
-pub use batch::{Batch, Committed, Group};
+pub use batch::{Batch, Committed, Group, Refusal, Refused};
 pub use check::{Checked, Finding, check};
 pub use db::Db;
 pub use error::Error;

@@ -5,7 +5,7 @@
 //! placed: newer than all of its series, it joins the group that ticks at its time; older, but
 //! within the window, it is kept loose; beyond the window it is refused.
 
-use crate::batch::{Committed, Entry, FLOAT, Pending, Place, Row};
+use crate::batch::{self, Committed, FLOAT, Pending, Place, Refusal, Refused, Row};
 use crate::change::{Kind, State, Step};
 use crate::head::Head;
 use crate::head::group::{self, Group};
@@ -13,6 +13,7 @@ use crate::record::{self, Builder};
 use crate::{Metadata, change};
 use model::value::STALE_BITS;
 use model::{Histogram, Labels, Sample, Value};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(crate) struct Round<'a> {
     pub main: Option<u32>,
     pub others: &'a [u32],
     pub stale_timed: bool,
-    pub layout: &'a [Entry],
+    pub layout: &'a [batch::Entry],
     /// As of which forgetting of series the numbers of the layout hold.
     pub forgotten: u64,
     pub pending: &'a [Pending],
@@ -91,25 +92,52 @@ pub(crate) fn round(context: &Context<'_>, round: &Round<'_>) -> (Builder, Commi
     plan.finish()
 }
 
-/// Plans loose samples: the record, and what becomes of them.
-pub(crate) fn loose(context: &Context<'_>, samples: &[(Labels, Sample)]) -> (Builder, Committed) {
+/// Plans loose samples and what is told of families: the record, what becomes of the samples, and
+/// which of them are left out. A sample that its series has already is not written again.
+pub(crate) fn loose(
+    context: &Context<'_>,
+    samples: &[(Labels, Sample)],
+    families: &[Metadata],
+    series_limit: u64,
+) -> (Builder, Committed, Vec<Refused>) {
     let mut names = Names::new(context);
+    let room = series_limit.saturating_sub(context.head.index.len() as u64);
     let (mut record, mut done) = (Builder::default(), Committed::default());
+    let mut refused = Vec::new();
     let mut last: HashMap<u32, i64> = HashMap::new();
-    let mut taken: HashSet<(u32, i64)> = HashSet::new();
-    for (labels, sample) in samples {
+    let mut taken: HashMap<(u32, i64), &Value> = HashMap::new();
+    for family in families {
+        record.metadata(family);
+    }
+    for (index, (labels, sample)) in samples.iter().enumerate() {
         if labels.is_empty() {
             continue;
         }
-        let (series, _) = names.resolve(labels);
+        let (series, is_new) = names.resolve(labels);
+        if is_new && names.new.len() as u64 > room {
+            names.new.remove(labels);
+            refused.push(Refused { index, why: Refusal::NoRoom });
+            continue;
+        }
         let newest = *last.entry(series).or_insert_with(|| context.head.last_ms(series));
         let time = sample.time_ms;
         if time < newest.saturating_sub(context.window_ms) {
             done.too_old += 1;
+            refused.push(Refused { index, why: Refusal::TooOld });
             continue;
         }
-        if context.taken(series, sample) || !taken.insert((series, time)) {
-            done.duplicates += 1;
+        let there = match taken.entry((series, time)) {
+            Entry::Occupied(first) => Some(same_value(first.get(), &sample.value)),
+            Entry::Vacant(free) => {
+                free.insert(&sample.value);
+                context.taken(series, sample)
+            }
+        };
+        if let Some(same) = there {
+            if !same {
+                done.duplicates += 1;
+                refused.push(Refused { index, why: Refusal::Duplicate });
+            }
             continue;
         }
         names.define(series, labels, &mut record, &mut done);
@@ -126,7 +154,15 @@ pub(crate) fn loose(context: &Context<'_>, samples: &[(Labels, Sample)]) -> (Bui
         record.loose(series, sample);
         done.samples += 1;
     }
-    (record, done)
+    (record, done, refused)
+}
+
+fn same_value(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+        (Value::Histogram(a), Value::Histogram(b)) => Arc::ptr_eq(a, b) || a.same_value(b),
+        _ => false,
+    }
 }
 
 /// Series by labels, and which of them the log epoch knows.
@@ -171,12 +207,27 @@ impl<'a> Names<'a> {
 }
 
 impl Context<'_> {
-    /// Whether a series has a sample at that time, as far as that is seen easily.
-    fn taken(&self, series: u32, sample: &Sample) -> bool {
+    /// Whether a series has a sample at that time, as far as that is seen easily, and if so,
+    /// whether it is the same.
+    fn taken(&self, series: u32, sample: &Sample) -> Option<bool> {
         let lists = self.head.loose.values().filter_map(|l| l.get(&series));
-        let at = |l: &Vec<Sample>| l.binary_search_by_key(&sample.time_ms, |s| s.time_ms).is_ok();
-        lists.into_iter().any(at)
-            || (self.head.last_ms(series) == sample.time_ms && self.slot(series).is_some())
+        for list in lists {
+            if let Ok(at) = list.binary_search_by_key(&sample.time_ms, |s| s.time_ms) {
+                return Some(same_value(&list[at].value, &sample.value));
+            }
+        }
+        let (_, slot) = self.slot(series)?;
+        (self.head.last_ms(series) == sample.time_ms).then(|| {
+            match (slot.state.kind, &sample.value) {
+                (Kind::Float, Value::Float(v)) => slot.state.bits == v.to_bits(),
+                (Kind::Histogram, Value::Histogram(h)) => {
+                    slot.state.histogram().is_some_and(|s| Arc::ptr_eq(s, h) || s.same_value(h))
+                }
+                // What ended at that time has the mark there.
+                (Kind::Absent, Value::Float(v)) => v.to_bits() == STALE_BITS,
+                _ => false,
+            }
+        })
     }
 
     /// The open slot of a series.

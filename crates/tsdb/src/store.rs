@@ -4,7 +4,7 @@
 //! kernel) and then applied to the head under the lock that readers take: nobody sees a sample
 //! that a crash of the program could take back, nor half a batch.
 
-use crate::batch::Committed;
+use crate::batch::{Committed, Refused};
 use crate::block::Block;
 use crate::head::Head;
 use crate::maintain::Schedule;
@@ -13,9 +13,10 @@ use crate::plan::{self, Context, Placed, Round};
 use crate::record::Builder;
 use crate::stats::Quarantined;
 use crate::tombstones::Tombstone;
-use crate::{Durability, Error, Options};
+use crate::{Durability, Error, Metadata, Options};
 use disk::{Files, Log};
 use model::{Labels, Sample};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -36,7 +37,12 @@ pub(crate) struct Store {
     pub counts: Counts,
     pub folder_lock: Mutex<Option<Box<dyn Send + Sync>>>,
     pub schedule: Mutex<Schedule>,
+    /// The families that senders described in this log epoch.
+    received: Mutex<(u32, HashMap<String, Metadata>)>,
 }
+
+/// Senders may describe families while there are fewer than this.
+const FAMILIES: usize = 100_000;
 
 /// What readers see.
 #[derive(Default)]
@@ -100,6 +106,7 @@ impl Store {
             counts: Counts::default(),
             folder_lock: Mutex::new(Some(folder_lock)),
             schedule: Mutex::default(),
+            received: Mutex::default(),
         }
     }
 
@@ -156,18 +163,45 @@ impl Store {
     pub fn append(
         &self,
         samples: &[(Labels, Sample)],
+        families: &[Metadata],
+        series_limit: u64,
         durability: Durability,
-    ) -> Result<Committed, Error> {
-        let (done, seq) = {
+    ) -> Result<(Committed, Vec<Refused>), Error> {
+        let (done, refused, seq) = {
             let epoch = lock(&self.writer);
-            let (record, done) = plan::loose(&self.context(&self.read(), *epoch), samples);
-            (done, self.log_and_apply(&record, *epoch)?)
+            let told = self.untold(families, *epoch);
+            let (record, done, refused) =
+                plan::loose(&self.context(&self.read(), *epoch), samples, &told, series_limit);
+            (done, refused, self.log_and_apply(&record, *epoch)?)
         };
         self.count(&done);
         if durability == Durability::Fsync {
             self.log.sync_to(seq)?;
         }
-        Ok(done)
+        Ok((done, refused))
+    }
+
+    /// What the log does not know yet of families that a sender describes again and again. Each log
+    /// epoch is told anew, since the log of the one before goes when its samples are in a block.
+    fn untold(&self, families: &[Metadata], epoch: u32) -> Vec<Metadata> {
+        if families.is_empty() {
+            return Vec::new();
+        }
+        let mut received = lock(&self.received);
+        if received.0 != epoch {
+            *received = (epoch, HashMap::new());
+        }
+        let state = self.read();
+        let mut told = Vec::new();
+        for family in families {
+            let known = &state.head.metadata;
+            let room = known.len() + told.len() < FAMILIES || known.contains_key(&family.name);
+            if room && received.1.get(&family.name) != Some(family) {
+                received.1.insert(family.name.clone(), family.clone());
+                told.push(family.clone());
+            }
+        }
+        told
     }
 
     /// Begins a log epoch: what is in the head so far can go to a block.

@@ -10,6 +10,7 @@ mod kill;
 mod lines;
 mod naive;
 mod reduced;
+mod receive;
 mod rounds;
 mod seal;
 mod snapshot;

@@ -99,6 +99,8 @@ fn of_store(method: &str, path: &str) -> Attributes {
         ("series", "delete")
     } else if path == "/api/v1/write" || path.starts_with("/api/v1/otlp/") {
         ("series", "create")
+    } else if method == "DELETE" {
+        ("queries", "delete") // ends others' queries
     } else {
         ("queries", "get") // by GET or by POST
     };
@@ -146,6 +148,7 @@ mod tests {
         assert_eq!(of("POST", "/api/v1/write"), resource("create", "series"));
         assert_eq!(of("POST", "/api/v1/otlp/v1/metrics"), resource("create", "series"));
         assert_eq!(of("PUT", "/api/v1/admin/tsdb/snapshot"), resource("delete", "series"));
+        assert_eq!(of("DELETE", "/api/vigil/v1/queries/1"), resource("delete", "queries"));
         assert_eq!(of("GET", "/metrics"), ("get".into(), false, String::new()));
     }
 }

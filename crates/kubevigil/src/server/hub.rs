@@ -21,7 +21,6 @@ use tsdb::Db;
 const USAGE_AGE: Duration = Duration::from_secs(1);
 
 /// What does not change while the program runs.
-#[derive(Debug)]
 pub struct Fixed {
     /// The pod's name, or the machine's.
     pub hostname: String,
@@ -45,6 +44,10 @@ pub struct Fixed {
     pub flags: Vec<Flag>,
     /// What the listener counts.
     pub listener: Arc<http::Stats>,
+    /// What is counted of those who send to us.
+    pub received: Arc<api::receive::Stats>,
+    /// The queries that run.
+    pub queries: Arc<api::queries::Queries>,
     /// Whether history is kept.
     pub keeps_history: bool,
 }
@@ -230,6 +233,14 @@ impl Backend for Hub {
         self.store().map(|db| Arc::new(db.clone()) as Arc<dyn Storage>).ok_or_else(|| self.closed())
     }
 
+    fn receiver(&self) -> Result<Db, Failure> {
+        if self.memory() == Memory::NothingNew {
+            let why = "memory is at its limit; raise --memory-limit or send fewer series";
+            return Err(Failure::Unavailable(why.into()));
+        }
+        self.store().cloned().ok_or_else(|| self.closed())
+    }
+
     fn admit(&self) -> Result<(), Failure> {
         if self.memory() == Memory::Enough {
             return Ok(());
@@ -312,6 +323,7 @@ impl Backend for Hub {
         ourselves::process(&self.usage(), fixed.started_ms, fixed.memory_limit, sink);
         ourselves::store(self.store(), sink);
         fixed.listener.write(sink);
+        fixed.received.write(sink);
         self.reader.write_families(sink);
         self.pipeline.write_families(sink);
     }

@@ -2,6 +2,7 @@
 
 use super::pipeline_options::PipelineOptions;
 use crate::options::{History, Limits, Log, duration};
+use crate::receive_options::Receiving;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -164,6 +165,10 @@ pub struct ServerOptions {
     /// What is kept.
     #[command(flatten)]
     pub history: History,
+
+    /// What others may send.
+    #[command(flatten)]
+    pub receiving: Receiving,
 
     /// What it may take.
     #[command(flatten)]

@@ -6,9 +6,11 @@ mod bounds;
 mod buckets;
 mod side;
 mod trim;
+mod validate;
 
 pub use arithmetic::{Combined, IncompatibleSchemas, kahan_add};
 pub use buckets::Bucket;
+pub use validate::InvalidHistogram;
 
 use std::sync::Arc;
 

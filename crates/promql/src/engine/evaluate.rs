@@ -547,6 +547,7 @@ impl<'a> Evaluator<'a> {
             notes: &self.notes,
         };
         for i in 0..grid.count {
+            self.interrupt.check()?;
             step.evaluation_ms = grid.time(i);
             step.end_ms = reference.time(step.evaluation_ms);
             step.start_ms = step.end_ms - range_ms;
