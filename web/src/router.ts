@@ -42,6 +42,12 @@ const explore = createRoute({
   component: lazyRouteComponent(() => import('./pages/explore/Explore'), 'ExplorePage'),
 });
 
+const store = createRoute({
+  getParentRoute: () => root,
+  path: '/store',
+  component: lazyRouteComponent(() => import('./pages/store/StorePage'), 'StorePage'),
+});
+
 const status = createRoute({
   getParentRoute: () => root,
   path: '/status',
@@ -63,6 +69,7 @@ export const router = createRouter({
     overview,
     containers.addChildren([containerList, container]),
     explore,
+    store,
     status,
     graph('/graph'),
     graph('/query'),

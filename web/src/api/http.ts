@@ -4,6 +4,17 @@ import { ApiError, errorOfAnswer } from './error';
 
 const TIMEOUT_MS = 130_000;
 
+/** Takes something away; what is not there any more is no error. */
+export async function remove(path: string): Promise<void> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, { method: 'DELETE', signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch {
+    throw new ApiError('unreachable', 'the server does not answer');
+  }
+  if (!answer.ok && answer.status !== 404) throw errorOfAnswer(answer.status, await answer.text(), path);
+}
+
 /** Asks and gives the JSON answered. Query parameters go into the address, or into a form with `post`. */
 export async function ask<T>(
   path: string,

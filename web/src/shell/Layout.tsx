@@ -6,7 +6,7 @@ import { lazy, type ReactNode, Suspense, useMemo, useState } from 'react';
 import { shift, widen } from '../time/range';
 import { ConnectionBanner, Gate } from './ConnectionStates';
 import { useConnection, useStatus } from './connection';
-import { Boxes, Check, Gauge, Help, Moon, Pulse, Screen, Search, Sun } from './icons';
+import { Boxes, Check, Drum, Gauge, Help, Moon, Pulse, Screen, Search, Sun } from './icons';
 import { useKeys } from './keys';
 import classes from './Layout.module.css';
 import { shared } from './search';
@@ -21,6 +21,7 @@ const PAGES: { to: string; label: string; icon: ReactNode }[] = [
   { to: '/', label: 'Overview', icon: <Gauge /> },
   { to: '/containers', label: 'Containers', icon: <Boxes /> },
   { to: '/explore', label: 'Explore', icon: <Search /> },
+  { to: '/store', label: 'Store', icon: <Drum /> },
   { to: '/status', label: 'Status', icon: <Pulse /> },
 ];
 
@@ -43,6 +44,7 @@ function Frame() {
       'g o': go('/'),
       'g c': go('/containers'),
       'g e': go('/explore'),
+      'g d': go('/store'),
       'g s': go('/status'),
       p: () => time.setPaused(!time.paused),
       '[': () => time.setRange(shift(time.range, -1, time.now())),

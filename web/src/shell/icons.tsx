@@ -30,6 +30,12 @@ export const Boxes = (props: SignProps) => (
 export const Search = (props: SignProps) => (
   <Sign d="M7 12A5 5 0 1 0 7 2a5 5 0 0 0 0 10zM10.7 10.7 14 14" {...props} />
 );
+export const Drum = (props: SignProps) => (
+  <Sign
+    d="M2.5 4c0-1.2 2.5-2 5.5-2s5.5.8 5.5 2-2.5 2-5.5 2-5.5-.8-5.5-2zM2.5 4v8c0 1.2 2.5 2 5.5 2s5.5-.8 5.5-2V4M2.5 8c0 1.2 2.5 2 5.5 2s5.5-.8 5.5-2"
+    {...props}
+  />
+);
 export const Pulse = (props: SignProps) => <Sign d="M1.5 8.5h3l2-5 3 9 2-4h3" {...props} />;
 export const Sun = (props: SignProps) => (
   <Sign

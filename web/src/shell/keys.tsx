@@ -14,6 +14,7 @@ export const KEYS: { where: string; keys: Key[] }[] = [
       { keys: 'g o', does: 'Overview' },
       { keys: 'g c', does: 'Containers' },
       { keys: 'g e', does: 'Explore' },
+      { keys: 'g d', does: 'Store' },
       { keys: 'g s', does: 'Status' },
       { keys: 'p', does: 'pause or go on' },
       { keys: '[ ]', does: 'half a range back, forth' },
