@@ -22,6 +22,8 @@ const PAGES = [
     'explore',
     '/explore?g0.expr=sum+by+(mode)+(rate(node_cpu_seconds_total[10s]))&g0.mode=stacked&g1.expr=up&g1.tab=table',
   ],
+  ['explain', '/explore?g0.expr=sum+by+(mode)+(rate(node_cpu_seconds_total[10s]))+/+2&g0.tab=explain'],
+  ['store', '/store'],
   ['status', '/status'],
 ];
 
@@ -219,6 +221,49 @@ async function queryErrors({ browser, server }) {
   await close(page);
 }
 
+async function explain({ browser, server }) {
+  const page = await open(browser, server.base, '/explore?g0.expr=sum(rate(node_cpu_seconds_total[10s]))');
+  await page.getByText('Explain', { exact: true }).click();
+  await page.waitForURL(/g0\.tab=explain/);
+  const rows = page.locator('div[aria-label="Explain"] tbody tr');
+  await rows.nth(3).waitFor();
+  assert.equal(await rows.count(), 4);
+  const [cpu] = await server.query('count(node_cpu_seconds_total)');
+  const read = await rows.nth(3).locator('td, th').allTextContents();
+  assert.equal(read[0], 'node_cpu_seconds_total');
+  assert.equal(read[4], cpu.value[1], 'series read');
+  assert.equal(await rows.nth(1).locator('th').textContent(), 'sum');
+  nothingWrong(page);
+  await close(page);
+}
+
+async function storePage({ browser, server }) {
+  const page = await open(browser, server.base, '/store');
+  const { data } = await server.get('/api/v1/status/tsdb?limit=10');
+  for (const [title, counts] of [
+    ['Series by metric', data.seriesCountByMetricName],
+    ['Values by label', data.labelValueCountByLabelName],
+  ]) {
+    const rows = page.locator(`section[aria-label="${title}"] tbody tr`);
+    await rows.first().waitFor();
+    assert.equal(await rows.count(), counts.length);
+    assert.equal(await rows.first().locator('th').textContent(), counts[0].name);
+  }
+  // A query that runs is listed, and ends when it is told to.
+  const heavy = 'count(rate({__name__=~".+"}[1h:1s] offset 1s)) or count(rate({__name__=~".+"}[1h:1s]))';
+  const asked = fetch(
+    `${server.base}/api/v1/query_range?${new URLSearchParams({ query: heavy, start: '0', end: '100000', step: '10' })}`,
+  );
+  const row = page.locator('section[aria-label="Queries that run"] tbody tr', { hasText: 'offset 1s' });
+  await row.waitFor();
+  await row.getByRole('button', { name: 'End' }).click();
+  const answer = await asked;
+  assert.equal((await answer.json()).errorType, 'canceled');
+  await page.getByText('None at the moment').waitFor();
+  nothingWrong(page);
+  await close(page);
+}
+
 async function statusPage({ browser, server }) {
   const status = await server.get('/api/vigil/v1/status');
   const page = await open(browser, server.base, '/status');
@@ -303,6 +348,7 @@ async function keyboard({ browser, server }) {
   for (const [key, path] of [
     ['c', '/containers'],
     ['e', '/explore'],
+    ['d', '/store'],
     ['s', '/status'],
     ['o', '/'],
     ['c', '/containers'],
@@ -457,6 +503,8 @@ export const tests = [
   ['the page of a group', containerPage],
   ['explore: completion, graph, table, panels, address', explore],
   ['explore: errors with their place, notes, no answer', queryErrors],
+  ['explore: where the time of a query goes', explain],
+  ['store: rankings, and a query that is ended', storePage],
   ['status: collectors, flags, what is missing', statusPage],
   ['time: presets, drag, reload, live, pause', time],
   ['crosshair and tooltip, by mouse and by keys', crosshair],

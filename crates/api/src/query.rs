@@ -7,7 +7,7 @@ use crate::stream::{Gone, Head, Writer};
 use crate::{Api, Shared, json, run, syntax_tree};
 use axum::response::Response;
 use model::{Value, labels::Quoted};
-use promql::{Interrupt, QueryError, QueryOptions, QueryResult, QueryValue};
+use promql::{Explained, Interrupt, QueryError, QueryOptions, QueryResult, QueryValue};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
@@ -21,6 +21,7 @@ struct Asked {
     limit: usize,
     lookback_ms: Option<i64>,
     stats: String,
+    explain: bool,
     timeout: Option<Duration>,
 }
 
@@ -91,6 +92,14 @@ impl Asked {
             limit,
             lookback_ms,
             stats: parameters.get("stats").into(),
+            explain: match parameters.get("explain") {
+                "" | "false" => false,
+                "true" => true,
+                other => {
+                    let why = format!("must be true or false, not {}", Quoted(other));
+                    return Err(Failure::parameter("explain", why));
+                }
+            },
             timeout: timeout.map(|ns| Duration::from_nanos(ns.max(0).unsigned_abs())),
         })
     }
@@ -144,7 +153,8 @@ async fn evaluate(api: Shared, asked: Asked) -> Result<Response, Failure> {
 
 fn compute(api: &Api, asked: &Asked, interrupt: Interrupt) -> Result<QueryResult, Failure> {
     let storage = api.backend.storage()?;
-    let options = QueryOptions { lookback_ms: asked.lookback_ms, interrupt };
+    let options =
+        QueryOptions { lookback_ms: asked.lookback_ms, interrupt, explain: asked.explain };
     let Evaluated { text, start_ms, end_ms, step_ms } = &asked.what;
     let outcome = match *step_ms {
         0 => api.engine.instant(&*storage, text, *start_ms, &options),
@@ -186,6 +196,10 @@ fn write(
                 Quoted(&asked.stats)
             ));
         }
+    }
+    if let Some(explained) = &result.explain {
+        writer.buffer.extend_from_slice(b",\"explain\":");
+        write_explained(&mut writer.buffer, explained);
     }
     writer.buffer.push(b'}');
     answer::end(&mut writer.buffer, &remarks);
@@ -277,6 +291,23 @@ fn write_points<P>(
     }
     writer.buffer.push(b']');
     Ok(())
+}
+
+/// Where the time of a query went, as a tree.
+fn write_explained(out: &mut Vec<u8>, explained: &Explained) {
+    let Explained { expr, seconds, series, samples, children } = explained;
+    out.extend_from_slice(b"{\"expr\":");
+    json::string(out, expr);
+    let figures =
+        format!(",\"seconds\":{seconds},\"series\":{series},\"samples\":{samples},\"children\":[");
+    out.extend_from_slice(figures.as_bytes());
+    for (i, child) in children.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_explained(out, child);
+    }
+    out.extend_from_slice(b"]}");
 }
 
 /// Prometheus's timings are those of its own engine's phases; of them only what we measure is told.

@@ -29,8 +29,8 @@ mod token;
 pub use ast::{Expr, ParseError};
 pub use engine::Engine;
 pub use query::{
-    EngineOptions, Interrupt, MatrixSeries, ParseOptions, QueryError, QueryOptions, QueryResult,
-    QueryStats, QueryValue, VectorSample,
+    EngineOptions, Explained, Interrupt, MatrixSeries, ParseOptions, QueryError, QueryOptions,
+    QueryResult, QueryStats, QueryValue, VectorSample,
 };
 
 use model::Matcher;

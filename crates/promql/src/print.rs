@@ -48,6 +48,22 @@ impl Display for Expr {
     }
 }
 
+/// What an expression does, without what it does it to.
+pub(crate) struct Head<'a>(pub &'a Expr);
+
+impl Display for Head<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Expr::Aggregate(e) => e.fmt_operator(f),
+            Expr::Binary(e) => Operator(e).fmt(f),
+            Expr::Call(e) => f.write_str(e.func.name),
+            Expr::Subquery(e) => Range(e).fmt(f),
+            Expr::Unary(e) => f.write_str(if e.minus { "-" } else { "+" }),
+            other => other.fmt(f),
+        }
+    }
+}
+
 impl Aggregate {
     fn fmt_operator(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.op.as_str())?;

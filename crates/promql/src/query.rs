@@ -70,6 +70,8 @@ pub struct QueryOptions {
     pub lookback_ms: Option<i64>,
     /// Stops the query from another thread.
     pub interrupt: Interrupt,
+    /// Whether to tell where the time went ([`QueryResult::explain`]).
+    pub explain: bool,
 }
 
 /// A flag that stops a query, shared between the query's thread and whoever may stop it.
@@ -108,6 +110,23 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What it took.
     pub stats: QueryStats,
+    /// Where the time went, where that was asked for.
+    pub explain: Option<Explained>,
+}
+
+/// What an expression of a query did, or the store for it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Explained {
+    /// The operator, function or selector; of the root the whole query.
+    pub expr: String,
+    /// Seconds at work, those of the children included.
+    pub seconds: f64,
+    /// Series that it gave on.
+    pub series: u64,
+    /// Samples that were read from the store, for the children too.
+    pub samples: u64,
+    /// What it worked on.
+    pub children: Vec<Explained>,
 }
 
 /// What a query took.
@@ -135,6 +154,15 @@ pub enum QueryValue {
 }
 
 impl QueryValue {
+    /// How many series it has.
+    pub(crate) fn series(&self) -> usize {
+        match self {
+            QueryValue::Scalar(..) | QueryValue::String(..) => 1,
+            QueryValue::Vector(all) => all.len(),
+            QueryValue::Matrix(all) => all.len(),
+        }
+    }
+
     /// How the HTTP API names its type.
     pub fn type_name(&self) -> &'static str {
         match self {

@@ -58,6 +58,7 @@ describe('answers on the grid', () => {
     warnings: [],
     infos: [],
     stats: { seconds: null, samples: null, peakSamples: null },
+    explain: null,
   });
 
   it('a tail moves the window on, and equals asking for all of it', () => {

@@ -20,6 +20,15 @@ export interface QueryStats {
   peakSamples: number | null;
 }
 
+/** What an expression of a query did, or the store for it; times and samples with those of the children. */
+export interface Explained {
+  expr: string;
+  seconds: number;
+  series: number;
+  samples: number;
+  children: Explained[];
+}
+
 export interface Frame {
   window: Window;
   series: Series[];
@@ -28,13 +37,15 @@ export interface Frame {
   warnings: string[];
   infos: string[];
   stats: QueryStats;
+  /** Where the time went, where that was asked for. */
+  explain: Explained | null;
 }
 
 type Point = [number, string];
 
 interface Answer<R> {
   status: string;
-  data: { resultType: string; result: R; stats?: Stats };
+  data: { resultType: string; result: R; stats?: Stats; explain?: Explained };
   warnings?: string[];
   infos?: string[];
 }
@@ -101,7 +112,7 @@ export function gridTimes(window: Window): number[] {
 export async function queryRange(
   query: string,
   window: Window,
-  options: { signal?: AbortSignal; stats?: boolean } = {},
+  options: { signal?: AbortSignal; stats?: boolean; explain?: boolean } = {},
 ): Promise<Frame> {
   const parameters: Record<string, string> = {
     query,
@@ -110,6 +121,7 @@ export async function queryRange(
     step: String(window.step),
   };
   if (options.stats) parameters.stats = 'all';
+  if (options.explain) parameters.explain = 'true';
   const answer = await ask<Answer<{ metric: Labels; values?: Point[]; histograms?: unknown[] }[]>>(
     '/api/v1/query_range',
     parameters,
@@ -125,6 +137,7 @@ export async function queryRange(
     warnings: answer.warnings ?? [],
     infos: answer.infos ?? [],
     stats: statsOf(answer.data.stats),
+    explain: answer.data.explain ?? null,
   };
 }
 

@@ -4,9 +4,11 @@ import * as container from '../query/container';
 import { quote } from '../query/container';
 import { containerPath, parseSearch, shared, stringifySearch } from '../shell/search';
 import { ancestors, byNumber, type Choice, rowsOf, workers } from './containers/tree';
+import { flattened } from './explore/ExplainTree';
 import { panelsFromSearch, panelsToSearch, pointAt } from './explore/panels';
 import { guessUnit } from './explore/unit';
 import { combine } from './overview/breakdown';
+import { ofMetric, ofPair, ofTarget } from './store/matchers';
 
 describe('the address', () => {
   it('comes back as it went in', () => {
@@ -50,10 +52,25 @@ describe('panels in the address', () => {
     expect(panelsFromSearch(parseSearch('?g0.expr=up+%3D%3D+0&g0.tab=1'))).toEqual([
       { expr: 'up == 0', tab: 'table', mode: 'lines' },
     ]);
+    expect(panelsFromSearch(parseSearch('?g0.expr=up&g0.tab=explain'))[0]?.tab).toBe('explain');
     expect(panelsFromSearch(parseSearch('?g0.expr=up&g0.display_mode=stacked'))[0]?.mode).toBe('stacked');
   });
 
   it('nothing is one empty panel', () => expect(panelsFromSearch({})).toHaveLength(1));
+
+  it('an explained query is told parents first, each with its own time', () => {
+    const leaf = { expr: 'x', seconds: 0.3, series: 4, samples: 40, children: [] };
+    const rate = { expr: 'rate', seconds: 0.5, series: 4, samples: 40, children: [leaf] };
+    const rows = flattened({ expr: 'q', seconds: 0.6, series: 1, samples: 40, children: [rate, leaf] });
+    expect(rows.map((row) => [row.depth, row.expr])).toEqual([
+      [0, 'q'],
+      [1, 'rate'],
+      [2, 'x'],
+      [1, 'x'],
+    ]);
+    expect(rows.map((row) => Number(row.own.toFixed(3)))).toEqual([0, 0.2, 0.3, 0.3]);
+    expect(new Set(rows.map((row) => row.key)).size).toBe(4);
+  });
 
   it('errors point at their place', () => {
     expect(pointAt('a\n  rate(x', { line: 2, column: 8 })).toEqual({ line: '  rate(x', caret: '       ^' });
@@ -221,5 +238,15 @@ describe('the list of groups', () => {
     const values = [3, null, 1];
     expect([...values].sort((a, b) => byNumber(a, b, true))).toEqual([3, 1, null]);
     expect([...values].sort((a, b) => byNumber(a, b, false))).toEqual([1, 3, null]);
+  });
+});
+
+describe('the store', () => {
+  it('places of a ranking lead to their series', () => {
+    expect(ofMetric('up')).toBe('count({__name__="up"}) by (job, instance)');
+    expect(ofMetric('odd name')).toBe('count({"odd name"})');
+    expect(ofPair('job=node')).toBe('count({job="node"}) by (__name__)');
+    expect(ofPair('path=a="b"')).toBe('count({path="a=\\"b\\""}) by (__name__)');
+    expect(ofTarget('job="node", instance="a:1"')).toBe('count({job="node", instance="a:1"}) by (__name__)');
   });
 });

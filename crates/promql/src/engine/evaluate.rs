@@ -1,6 +1,7 @@
 //! Evaluates expressions: every kind of expression ends here, and series stream from here to whatever
 //! folds or collects them.
 
+use super::explain::Tracer;
 use super::over_time::{self, Kernel, Step};
 use super::rate::Windows;
 use super::select::{Reach, Reference, Want, What};
@@ -39,6 +40,8 @@ pub(super) struct Evaluator<'a> {
     counted: RefCell<Counted>,
     /// The labels at which who asked for the next series looks; `None` for all of them.
     looked_at: RefCell<LookedAt>,
+    /// Follows where the time goes, where that was asked for.
+    pub tracer: Option<Tracer>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -52,7 +55,16 @@ impl<'a> Evaluator<'a> {
         let counted = Counted { per_step: vec![0; grid.count], ..Counted::default() };
         let (notes, counted) = (RefCell::default(), RefCell::new(counted));
         let looked_at = RefCell::default();
-        Evaluator { storage, options, lookback, interrupt, notes, counted, looked_at }
+        Evaluator {
+            storage,
+            options,
+            lookback,
+            interrupt,
+            notes,
+            counted,
+            looked_at,
+            tracer: None,
+        }
     }
 
     pub fn finish(self) -> (Annotations, Counted) {
@@ -208,6 +220,21 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates an instant-vector expression and gives its series to `sink` as they come.
     pub fn stream(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+        let Some(tracer) = self.tracer.as_ref().filter(|_| Tracer::shows(expr)) else {
+            return self.stream_expr(expr, grid, sink);
+        };
+        let (outer, own) = tracer.enter(expr);
+        self.stream_expr(expr, grid, &mut |series| {
+            tracer.give(outer, 0);
+            let taken = sink(series);
+            tracer.switch(own);
+            taken
+        })?;
+        tracer.switch(outer);
+        Ok(())
+    }
+
+    fn stream_expr(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
         self.interrupt.check()?;
         let looked_at = self.looked_at.take();
         match expr {

@@ -9,6 +9,7 @@ mod aggregate;
 mod aggregate_pick;
 mod binary;
 mod evaluate;
+mod explain;
 mod functions;
 mod histogram_functions;
 mod info;
@@ -28,6 +29,7 @@ use crate::query::{
     VectorSample,
 };
 use evaluate::Evaluator;
+use explain::Tracer;
 use model::{Labels, Storage, Value};
 use std::collections::HashMap;
 use values::{Counting, Evaluated, Grid, Point, Series, is_metadata_label};
@@ -113,7 +115,9 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         prepare::prepare(&mut expr, grid.start, end_ms, step_ms)?;
         let lookback = options.lookback_ms.filter(|l| *l > 0).unwrap_or(self.options.lookback_ms);
-        let evaluator = Evaluator::new(storage, &self.options, lookback, &options.interrupt, grid);
+        let mut evaluator =
+            Evaluator::new(storage, &self.options, lookback, &options.interrupt, grid);
+        evaluator.tracer = options.explain.then(|| Tracer::new(query));
         let kind = expr.value_type();
         let mut value = evaluator.evaluate(&expr, &grid)?;
         let delayed = self.options.delayed_name_removal;
@@ -128,9 +132,10 @@ impl Engine {
         if delayed {
             merge_results(&mut value)?;
         }
+        let explain = evaluator.tracer.take().map(|tracer| tracer.finish(value.series()));
         let (annotations, stats) = evaluator.finish();
         let (warnings, infos) = Annotations::texts(&annotations, query);
-        Ok(QueryResult { value, warnings, infos, stats: query_stats(stats, &grid) })
+        Ok(QueryResult { value, warnings, infos, stats: query_stats(stats, &grid), explain })
     }
 }
 

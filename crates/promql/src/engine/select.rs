@@ -137,6 +137,7 @@ impl Evaluator<'_> {
                 ..Hints::default()
             },
         };
+        let places = self.tracer.as_ref().map(|t| (t, t.enter_store(what.matchers)));
         let mut set = self.storage.select(&selection).map_err(read_error)?;
         let mut columns = Columns::default();
         while let Some(labels) = set.next().map_err(read_error)? {
@@ -146,14 +147,24 @@ impl Evaluator<'_> {
                 if reach.counts_only {
                     reduce_to_counts(&mut columns);
                 }
-                self.hold(columns.times_ms.len())?;
+                let samples = columns.times_ms.len();
+                self.hold(samples)?;
+                if let Some((tracer, (outer, _))) = places {
+                    tracer.give(outer, samples);
+                }
                 let result = each(&labels, &mut columns);
+                if let Some((tracer, (_, own))) = places {
+                    tracer.switch(own);
+                }
                 self.release(columns.times_ms.len());
                 result?;
             }
         }
         for warning in set.warnings() {
             self.notes().storage(warning);
+        }
+        if let Some((tracer, (outer, _))) = places {
+            tracer.switch(outer);
         }
         Ok(())
     }

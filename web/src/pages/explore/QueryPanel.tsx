@@ -4,13 +4,14 @@ import { ActionIcon, Button, Menu, SegmentedControl } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { type ApiError, asApiError } from '../../api/error';
-import { type QueryStats, queryInstant, queryRange } from '../../api/prometheus';
+import { type Frame, type QueryStats, queryInstant, queryRange } from '../../api/prometheus';
 import { count, duration } from '../../format/units';
 import { useConnection } from '../../shell/connection';
 import { Clock, Copy, Cross } from '../../shell/icons';
 import { useTime } from '../../shell/time';
 import { windowOf } from '../../time/range';
 import { AnswerTable } from './AnswerTable';
+import { ExplainTree } from './ExplainTree';
 import classes from './Explore.module.css';
 import { Graph } from './Graph';
 import { queryHistory } from './history';
@@ -63,10 +64,11 @@ export function QueryPanel(props: {
           size="xs"
           aria-label="Show as"
           value={state.tab}
-          onChange={(tab) => onChange({ ...state, tab: tab === 'table' ? 'table' : 'graph' })}
+          onChange={(tab) => onChange({ ...state, tab: tab as PanelState['tab'] })}
           data={[
             { value: 'graph', label: 'Graph' },
             { value: 'table', label: 'Table' },
+            { value: 'explain', label: 'Explain' },
           ]}
         />
         {state.tab === 'graph' && (
@@ -84,7 +86,7 @@ export function QueryPanel(props: {
         <Figures
           stats={answer.stats}
           series={answer.series}
-          step={state.tab === 'graph' ? step : null}
+          step={state.tab === 'table' ? null : step}
           fetching={answer.fetching}
         />
         <span className={classes.actions}>
@@ -119,6 +121,8 @@ export function QueryPanel(props: {
         </Suspense>
       ) : state.tab === 'graph' ? (
         <Graph frame={answer.graph} mode={state.mode} title={state.expr} waiting={answer.fetching} />
+      ) : state.tab === 'explain' ? (
+        <ExplainTree root={answer.explain} waiting={answer.fetching} />
       ) : (
         <AnswerTable answer={answer.table} waiting={answer.fetching} />
       )}
@@ -152,7 +156,13 @@ function useAnswer(state: PanelState, step: number) {
     enabled: ready && state.tab === 'table',
     ...options,
   });
-  const query = state.tab === 'graph' ? graph : table;
+  const explained = useQuery({
+    queryKey: ['explain', state.expr, place, step],
+    queryFn: ({ signal }) => queryRange(state.expr, newest.current, { signal, stats: true, explain: true }),
+    enabled: ready && state.tab === 'explain',
+    ...options,
+  });
+  const query = state.tab === 'graph' ? graph : state.tab === 'table' ? table : explained;
   const stats: QueryStats | null = query.data?.stats ?? null;
 
   const refetch = query.refetch;
@@ -180,21 +190,24 @@ function useAnswer(state: PanelState, step: number) {
   return {
     graph: graph.data ?? null,
     table: table.data ?? null,
+    explain: explained.data?.explain ?? null,
     error,
     stats: ready ? stats : null,
     series: !ready
       ? null
-      : state.tab === 'graph'
-        ? graph.data
-          ? graph.data.series.length + graph.data.histograms
-          : null
-        : (table.data?.rows.length ?? null),
+      : state.tab === 'table'
+        ? (table.data?.rows.length ?? null)
+        : seriesOf(state.tab === 'graph' ? graph.data : explained.data),
     warnings: ready ? (query.data?.warnings ?? []) : [],
     infos: ready ? (query.data?.infos ?? []) : [],
     fetching: query.isFetching,
     slow,
     again: () => void refetch({ cancelRefetch: false }),
   };
+}
+
+function seriesOf(frame: Frame | undefined): number | null {
+  return frame ? frame.series.length + frame.histograms : null;
 }
 
 /** What the query cost. */

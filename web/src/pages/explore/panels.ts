@@ -5,7 +5,7 @@
 
 export interface PanelState {
   expr: string;
-  tab: 'graph' | 'table';
+  tab: 'graph' | 'table' | 'explain';
   mode: 'lines' | 'stacked';
 }
 
@@ -24,7 +24,7 @@ export function panelsFromSearch(search: Record<string, unknown>): PanelState[] 
     panels.push({
       expr: typeof expr === 'string' ? expr : expr === true ? 'true' : '',
       // Prometheus 2 wrote 1 for the table.
-      tab: tab === 'table' || tab === '1' ? 'table' : 'graph',
+      tab: tab === 'table' || tab === '1' ? 'table' : tab === 'explain' ? 'explain' : 'graph',
       mode: stacked ? 'stacked' : 'lines',
     });
   }

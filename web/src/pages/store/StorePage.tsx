@@ -13,7 +13,7 @@ import { PageHead } from '../../shell/Layout';
 import { shared } from '../../shell/search';
 import { Word } from '../../shell/Word';
 import { formatDuration } from '../../time/range';
-import { ofMetric, ofPairs } from './matchers';
+import { ofMetric, ofPair, ofTarget } from './matchers';
 import classes from './Store.module.css';
 
 const LIMITS = ['10', '50', '200'];
@@ -52,8 +52,8 @@ export function StorePage() {
         <Running ready={ready} />
         <div className={classes.columns}>
           <Ranking title="Series by metric" rows={data.byMetric} whole={series} expr={ofMetric} />
-          <Ranking title="Series by target" rows={data.byTarget} whole={series} expr={ofPairs} />
-          <Ranking title="Series by label" rows={data.byLabelPair} whole={series} expr={ofPairs} />
+          <Ranking title="Series by target" rows={data.byTarget} whole={series} expr={ofTarget} />
+          <Ranking title="Series by label" rows={data.byLabelPair} whole={series} expr={ofPair} />
           <Ranking
             title="Series begun"
             note="since the start of the newest block, by metric"
