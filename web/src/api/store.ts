@@ -13,8 +13,9 @@ export interface Cardinality {
   labelPairs: number | null;
   byMetric: Counted[];
   byLabelPair: Counted[];
-  byTarget: Counted[];
-  created: Counted[];
+  /** Null where the server does not tell. */
+  byTarget: Counted[] | null;
+  created: Counted[] | null;
   valuesByLabel: Counted[];
   bytesByLabel: Counted[];
 }
@@ -38,9 +39,10 @@ export async function getCardinality(limit: number, signal?: AbortSignal): Promi
     series: data.headStats.numSeries,
     labelPairs: data.headStats.numLabelPairs,
     byMetric: data.seriesCountByMetricName,
-    byLabelPair: data.seriesCountByLabelValuePair,
-    byTarget: data.seriesCountByTarget ?? [],
-    created: data.seriesCreatedByMetricName ?? [],
+    // Names of metrics have a ranking of their own.
+    byLabelPair: data.seriesCountByLabelValuePair.filter((pair) => !pair.name.startsWith('__name__=')),
+    byTarget: data.seriesCountByTarget ?? null,
+    created: data.seriesCreatedByMetricName ?? null,
     valuesByLabel: data.labelValueCountByLabelName,
     bytesByLabel: data.memoryInBytesByLabelName,
   };

@@ -72,13 +72,14 @@ export function StorePage() {
 function Ranking(props: {
   title: string;
   note?: string;
-  rows: Counted[];
+  rows: Counted[] | null;
   /** What all are together, for shares; else the largest is the measure. */
   whole?: number;
   expr?: (name: string) => string;
   show?: (value: number) => string;
 }) {
   const { rows, whole, expr, show = count } = props;
+  if (rows === null) return null;
   const largest = Math.max(...rows.map((row) => row.value), 1);
   return (
     <Panel title={props.title} note={props.note}>
