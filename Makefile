@@ -9,7 +9,7 @@ REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
 # The UI is rebuilt when anything that it is made of is newer than its index page.
 UI_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -path 'web/test-results/*' 2>/dev/null)
 
-.PHONY: help run ui build test test-cold lint fmt unit whole e2e bench bench-core soak fuzz install clean need-cargo need-npm
+.PHONY: help run ui build test test-cold lint fmt unit whole e2e bench bench-core bench-store soak fuzz install clean need-cargo need-npm
 .PHONY: cluster cluster-down cluster-exec
 
 help: ## list what can be made
@@ -71,6 +71,9 @@ bench: need-cargo ## figures of docs/benchmarks.md (root, runc, Go)
 
 bench-core: need-cargo ## kubevigil server beside metrics-server over hollow nodes (Go; NODES=1,100,1000,5000)
 	$(CARGO) run --release --locked -p kubevigil-benches -- core $(if $(NODES),--nodes $(NODES))
+
+bench-store: need-cargo ## the store beside Prometheus and VictoriaMetrics (Go; ARGS=--quick)
+	$(CARGO) run --release --locked -p kubevigil-benches -- store $(ARGS)
 
 soak: need-cargo ## the store's crash simulator over 10,000 seeds
 	KUBEVIGIL_SEEDS=10000 $(CARGO) test --release --locked -p kubevigil-tsdb -p kubevigil-disk -- --nocapture seeds

@@ -83,7 +83,8 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("0.0.0.0:0")?.local_addr()?.port())
 }
 
-fn configuration(port: u16) -> String {
+/// A kubeconfig for the simulated API server at this port.
+pub fn configuration(port: u16) -> String {
     format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: hollow\n  cluster: {{server: \"http://127.0.0.1:{port}\"}}\ncontexts:\n- name: hollow\n  context: {{cluster: hollow, user: bench}}\ncurrent-context: hollow\nusers:\n- name: bench\n  user: {{token: bench}}\n"
     )

@@ -1,7 +1,8 @@
 //! Figures of docs/benchmarks.md: each bench starts the real systems, ours and those whose place they
 //! take, measures both in one run, and prints a table in Markdown.
 //!
-//! Needs root, runc, busybox and Go. Nothing is downloaded but the peers' Go modules.
+//! Needs root, runc, busybox and Go. Nothing is downloaded but the peers' Go modules and, for the store, Debian's
+//! VictoriaMetrics.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod machine;
 mod process;
 mod scraper;
 mod standalone;
+mod store;
 mod table;
 
 use clap::Parser;
@@ -44,16 +46,22 @@ enum Other {
         #[arg(long, default_value_t = 4)]
         rounds: u32,
     },
+    /// The store beside Prometheus and VictoriaMetrics, the same scrapes to each.
+    Store(store::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     let line = CommandLine::parse();
     println!("{}\n", machine::describe());
-    if let Some(Other::Core { nodes, pods_per_node, rounds }) = line.other {
-        for nodes in nodes {
-            core_metrics::run(nodes, pods_per_node, rounds)?;
+    match line.other {
+        Some(Other::Core { nodes, pods_per_node, rounds }) => {
+            for nodes in nodes {
+                core_metrics::run(nodes, pods_per_node, rounds)?;
+            }
+            return Ok(());
         }
-        return Ok(());
+        Some(Other::Store(options)) => return store::run(options),
+        None => {}
     }
     for containers in line.containers {
         agent::run(containers, line.rounds)?;

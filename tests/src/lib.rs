@@ -8,6 +8,7 @@ pub mod container;
 pub mod containerd;
 pub mod exposition;
 pub mod leftovers;
+pub mod mixins;
 pub mod peer;
 pub mod program;
 pub mod prometheus;

@@ -7,6 +7,7 @@ use promql::ast::AggregateOp;
 use promql::promqltest::MemoryStore;
 use promql::{Engine, EngineOptions, Expr, QueryOptions, QueryResult, QueryValue};
 use serde_json::json;
+use stage::mixins::{fill, is_duration};
 use stage::require;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -84,7 +85,7 @@ fn upstreams_scripts_pass_whole() -> Result<()> {
 
 /// The folder of rules and dashboards beside the checkout; `None` where it is missing and may be.
 fn mixins(test: &str) -> Option<PathBuf> {
-    let folder = stage::program::repository().join("../shared/data/mixins");
+    let folder = stage::mixins::folder();
     let lack = (!folder.is_dir()).then(|| format!("there is no {}", folder.display()));
     require::present(test, lack).then_some(folder)
 }
@@ -92,19 +93,11 @@ fn mixins(test: &str) -> Option<PathBuf> {
 #[test]
 fn rules_and_dashboards_of_today_parse() -> Result<()> {
     let Some(folder) = mixins("rules and dashboards of today") else { return Ok(()) };
-    let dashboards: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(folder.join("dashboard-queries.json"))?)?;
-    let mut queries = Vec::new();
-    for dashboard in dashboards.as_array().context("no list of dashboards")? {
-        for query in dashboard["queries"].as_array().context("no list of queries")? {
-            let text = query["expr"].as_str();
-            queries.push(without_variables(text.with_context(|| format!("no text in {query}"))?));
-        }
-    }
+    let value = |name: &str| if is_duration(name) { "5m" } else { "1" }.to_owned();
+    let dashboards = stage::mixins::dashboard_queries(&folder)?;
+    let mut queries: Vec<String> = dashboards.iter().map(|q| fill(&q.text, value)).collect();
     let dashboards = queries.len();
-    for entry in std::fs::read_dir(folder.join("rules"))? {
-        queries.extend(rule_expressions(&std::fs::read_to_string(entry?.path())?)?);
-    }
+    queries.extend(stage::mixins::rules(&folder)?);
     for query in &queries {
         let expr = promql::parse(query).with_context(|| query.clone())?;
         let printed = expr.to_string();
@@ -115,79 +108,6 @@ fn rules_and_dashboards_of_today_parse() -> Result<()> {
     assert!(dashboards >= 581, "only {dashboards} dashboard queries were found");
     assert!(queries.len() - dashboards >= 223, "only {} rules", queries.len() - dashboards);
     Ok(())
-}
-
-/// A dashboard's query with its variables filled in as Grafana does.
-fn without_variables(query: &str) -> String {
-    let mut out = String::new();
-    let mut rest = query;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let braced = rest.starts_with('{');
-        let body = rest.strip_prefix('{').unwrap_or(rest);
-        let end =
-            body.find(|c: char| !(c == '_' || c.is_ascii_alphanumeric())).unwrap_or(body.len());
-        if end == 0 {
-            out.push('$');
-            continue;
-        }
-        let name = &body[..end];
-        let durations = ["interval", "rate", "resolution", "range", "step"];
-        out.push_str(if durations.iter().any(|d| name.contains(d)) { "5m" } else { "1" });
-        rest = &body[end..];
-        if braced {
-            rest = &rest[rest.find('}').map_or(0, |e| e + 1)..];
-        }
-    }
-    out + rest
-}
-
-/// The expressions of a rule file: the values of its `expr:` keys, quoted, plain or as a block.
-fn rule_expressions(text: &str) -> Result<Vec<String>> {
-    let lines: Vec<&str> = text.lines().collect();
-    let mut out = Vec::new();
-    for (at, line) in lines.iter().enumerate() {
-        let Some(value) = line.trim_start().trim_start_matches("- ").strip_prefix("expr:") else {
-            continue;
-        };
-        let key = line.find("expr:").unwrap_or(0);
-        let value = value.trim();
-        // What belongs to the value is indented more than its key, or empty.
-        let more = lines[at + 1..]
-            .iter()
-            .take_while(|l| l.trim().is_empty() || l.len() - l.trim_start().len() > key);
-        let whole: Vec<&str> = std::iter::once(value).chain(more.copied()).collect();
-        let folded = fold(&whole);
-        out.push(if value.starts_with('"') {
-            serde_json::from_str(&folded.replace("\\ ", " ")).with_context(|| folded.clone())?
-        } else if value.starts_with('\'') {
-            folded.trim_matches('\'').replace("''", "'")
-        } else if value.starts_with(['|', '>']) {
-            whole[1..].join("\n")
-        } else {
-            folded
-        });
-    }
-    Ok(out)
-}
-
-/// Lines of a YAML scalar in one: a line's end is a space, an empty line a line's end.
-fn fold(lines: &[&str]) -> String {
-    let mut out = String::new();
-    let mut breaks = 0;
-    for line in lines.iter().map(|l| l.trim()) {
-        if line.is_empty() {
-            breaks += 1;
-            continue;
-        }
-        if !out.is_empty() {
-            out.push_str(&if breaks > 0 { "\n".repeat(breaks) } else { " ".into() });
-        }
-        out.push_str(line);
-        breaks = 0;
-    }
-    out
 }
 
 /// Prometheus's own engine over our samples.

@@ -208,6 +208,16 @@ pub struct History {
     )]
     pub retention_size: Option<u64>,
 
+    /// How much time is kept in memory before it becomes a block; for tests and figures
+    #[arg(
+        long = "storage.tsdb.min-block-duration",
+        value_name = "DURATION",
+        default_value = "30m",
+        value_parser = duration,
+        hide = true
+    )]
+    pub head_span: Duration,
+
     /// What an acknowledged write waits for
     #[arg(long, value_enum, default_value = "fsync", help_heading = "History")]
     pub durability: Durability,

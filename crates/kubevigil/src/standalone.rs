@@ -174,6 +174,7 @@ pub fn store_options(
         },
         retention_ms: milliseconds(history.retention),
         retention_bytes: history.retention_size.unwrap_or(0),
+        head_ms: milliseconds(history.head_span),
         progress: Some(progress),
         ..tsdb::Options::default()
     }
