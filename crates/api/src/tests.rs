@@ -292,7 +292,8 @@ async fn stats_are_told_when_asked_for() {
     assert_eq!(stats["samples"]["totalQueryableSamples"], 2);
     assert_eq!(stats["samples"]["totalQueryableSamplesPerStep"], json!([[1_700_000_060, 2]]));
     assert!(stats["timings"]["execTotalTime"].as_f64().unwrap() > 0.0);
-    let (_, body) = get("/api/v1/query?query=sum(requests_total)&time=1700000060&explain=true").await;
+    let (_, body) =
+        get("/api/v1/query?query=sum(requests_total)&time=1700000060&explain=true").await;
     let explain = &body["data"]["explain"];
     assert_eq!(explain["expr"], "sum(requests_total)", "{explain}");
     let read = &explain["children"][0]["children"][0];
@@ -300,7 +301,11 @@ async fn stats_are_told_when_asked_for() {
     assert!(read["series"].as_u64() > Some(0) && read["samples"].as_u64() > Some(0), "{explain}");
     assert!(explain["seconds"].as_f64() >= read["seconds"].as_f64(), "{explain}");
     let (status, body) = get("/api/v1/query?query=1&explain=yes").await;
-    assert_eq!((status.as_u16(), &body["errorType"]), (400, &serde_json::json!("bad_data")), "{body}");
+    assert_eq!(
+        (status.as_u16(), &body["errorType"]),
+        (400, &serde_json::json!("bad_data")),
+        "{body}"
+    );
     let (_, body) = get("/api/v1/query?query=1&stats=yes").await;
     assert!(body["warnings"][0].as_str().unwrap().starts_with("value \"yes\" for parameter"));
     let (_, body) = get("/api/v1/query?query=1").await;

@@ -29,9 +29,7 @@ nothing. Start times of counters have no place in these blocks.
 To use them, move the blocks into the data folder of a Prometheus, or upload them with
 `thanos tools bucket upload-blocks`.
 
-A program that runs on the data folder keeps it to itself; make a snapshot there, export that:
-  curl -X POST 'http://127.0.0.1:7600/api/v1/admin/tsdb/snapshot'
-  kubevigil export prometheus out --data-dir /var/lib/kubevigil/snapshots/NAME
+A program that runs on the data folder keeps it to itself: stop it first.
 
 Examples:
   kubevigil export prometheus out

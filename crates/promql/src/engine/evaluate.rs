@@ -55,16 +55,7 @@ impl<'a> Evaluator<'a> {
         let counted = Counted { per_step: vec![0; grid.count], ..Counted::default() };
         let (notes, counted) = (RefCell::default(), RefCell::new(counted));
         let looked_at = RefCell::default();
-        Evaluator {
-            storage,
-            options,
-            lookback,
-            interrupt,
-            notes,
-            counted,
-            looked_at,
-            tracer: None,
-        }
+        Evaluator { storage, options, lookback, interrupt, notes, counted, looked_at, tracer: None }
     }
 
     pub fn finish(self) -> (Annotations, Counted) {
