@@ -209,23 +209,8 @@ impl<'a> Evaluator<'a> {
         done
     }
 
-    /// Evaluates an instant-vector expression and gives its series to `sink` as they come.
-    pub fn stream(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
-        let Some(tracer) = self.tracer.as_ref().filter(|_| Tracer::shows(expr)) else {
-            return self.stream_expr(expr, grid, sink);
-        };
-        let (outer, own) = tracer.enter(expr);
-        self.stream_expr(expr, grid, &mut |series| {
-            tracer.give(outer, 0);
-            let taken = sink(series);
-            tracer.switch(own);
-            taken
-        })?;
-        tracer.switch(outer);
-        Ok(())
-    }
-
-    fn stream_expr(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+    /// As [`Evaluator::stream`], which follows where the time goes.
+    pub fn stream_expr(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
         self.interrupt.check()?;
         let looked_at = self.looked_at.take();
         match expr {

@@ -5,6 +5,8 @@
 //! each series and expression where it is asked for, and nothing where it is not.
 //! Never changes what a query answers.
 
+use super::evaluate::{Evaluator, Result, Sink};
+use super::values::Grid;
 use crate::ast::Expr;
 use crate::print::Head;
 use crate::query::Explained;
@@ -129,6 +131,24 @@ impl State {
         let now = Instant::now();
         self.nodes[self.current].own += now - self.since;
         (self.current, self.since) = (node, now);
+    }
+}
+
+impl Evaluator<'_> {
+    /// Evaluates an instant-vector expression and gives its series to `sink` as they come.
+    pub fn stream(&self, expr: &Expr, grid: &Grid, sink: Sink<'_>) -> Result<()> {
+        let Some(tracer) = self.tracer.as_ref().filter(|_| Tracer::shows(expr)) else {
+            return self.stream_expr(expr, grid, sink);
+        };
+        let (outer, own) = tracer.enter(expr);
+        self.stream_expr(expr, grid, &mut |series| {
+            tracer.give(outer, 0);
+            let taken = sink(series);
+            tracer.switch(own);
+            taken
+        })?;
+        tracer.switch(outer);
+        Ok(())
     }
 }
 
