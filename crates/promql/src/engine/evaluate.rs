@@ -439,7 +439,9 @@ impl<'a> Evaluator<'a> {
             out.labels = labels.clone();
             out.drop_name = drop;
             let (id, collides) = (columns.nameless_id, context.may_collide);
-            if !matches!(context.call.func.name, "last_over_time" | "first_over_time") || drop {
+            let drops =
+                drop || !matches!(context.call.func.name, "last_over_time" | "first_over_time");
+            if drops {
                 let may_stay = context.looked_at.is_some() && (id != 0 || !collides);
                 if may_stay && out.points.histograms.is_empty() {
                     out.drop_name = true;
@@ -447,7 +449,8 @@ impl<'a> Evaluator<'a> {
                     self.drop_name(&mut out);
                 }
             }
-            if collides {
+            // Where names stay, series with an id of the store are as different as they were there.
+            if collides && (drops || id == 0) {
                 let fresh =
                     if id != 0 { seen_ids.insert(id) } else { seen.insert(out.labels.clone()) };
                 if !fresh {
