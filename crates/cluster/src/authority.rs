@@ -83,8 +83,11 @@ pub(crate) fn renew(
         changed = true;
     }
     let overlap = seconds(lifetimes.overlap);
-    let known_for_long = |a: &Authority| at - a.made() >= overlap;
-    let issuer = authorities.iter().position(known_for_long).unwrap_or(authorities.len() - 1);
+    // It issues earlier where the one before would end before that.
+    let known_for_long = |pair: &[Authority]| {
+        at - pair[0].made() >= overlap.min((pair[1].until - pair[0].made()) / 2)
+    };
+    let issuer = authorities.windows(2).position(known_for_long).unwrap_or(authorities.len() - 1);
     let serving = data.get("tls.crt").zip(data.get("tls.key"));
     let holds = serving.is_some_and(|(chain, key)| {
         serves(chain, key, names, &authorities[issuer], now, lifetimes)
@@ -209,7 +212,9 @@ fn make_serving(
 ) -> Result<(Vec<u8>, Vec<u8>), String> {
     let failed = |e: rcgen::Error| e.to_string();
     let key = new_key()?;
-    let mut parameters = dated(at, lifetimes.serving)?;
+    // Nobody believes it when its issuer has ended.
+    let issuers = Duration::from_secs((issuer.until - at).max(0).cast_unsigned());
+    let mut parameters = dated(at, lifetimes.serving.min(issuers))?;
     parameters.distinguished_name = named(names.first().map_or("kubevigil", String::as_str));
     for name in names {
         parameters.subject_alt_names.push(match name.parse() {
@@ -357,8 +362,11 @@ mod tests {
         let minute = 1.0 / 24.0 / 60.0;
         for n in 1..80 {
             let day = f64::from(n) * minute;
+            let behind = data.clone();
             step(&mut data, day);
-            assert!(trusted(&data["ca.crt"], &data["tls.crt"], day), "minute {n}");
+            for (bundle, chain) in [(&data, &data), (&behind, &data), (&data, &behind)] {
+                assert!(trusted(&bundle["ca.crt"], &chain["tls.crt"], day), "minute {n}");
+            }
         }
     }
 
