@@ -183,7 +183,6 @@ fn parts(
         kernel: uname.release,
         started_ms: clock::now().wall_ms,
         resolution_ms: milliseconds(options.metric_resolution),
-        kubelet_path: options.kubelet_source.path(),
         dir: dir.display().to_string(),
         retention_ms: milliseconds(options.history.retention),
         retention_bytes: options.history.retention_size,

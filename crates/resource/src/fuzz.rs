@@ -25,16 +25,16 @@ pub fn parse(input: &[u8]) {
 
 /// Any bytes as a kubelet's summary: an error or what can be read as metrics.
 pub fn summary(input: &[u8]) {
-    let mut text = String::new();
+    let mut text = Vec::new();
     if crate::summary::to_resource_metrics(input, &mut text).is_ok() {
         // Names may be too long and containers too many, but no line is malformed.
-        if let Err(error) = crate::parse(text.as_bytes(), 0, 0) {
+        if let Err(error) = crate::parse(&text, 0, 0) {
             let limits = [
                 "a name of more than 1024 bytes",
                 "more than 50000 containers",
                 "a time beyond all calendars",
             ];
-            assert!(limits.contains(&error.what), "{error} in {text}");
+            assert!(limits.contains(&error.what), "{error} in {}", text.escape_ascii());
         }
     }
 }

@@ -196,6 +196,11 @@ impl Reader {
         Some(state)
     }
 
+    /// What kubelets are asked for where no annotation says otherwise.
+    pub fn path(&self) -> &'static str {
+        self.shared.options.path
+    }
+
     /// The certificates that were seen first, by the UID of the node.
     pub fn pins(&self) -> Vec<(Box<str>, [u8; 32])> {
         let mut pins: Vec<_> =

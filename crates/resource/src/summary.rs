@@ -5,9 +5,10 @@
 //! 15 s may be off by a fifteenth. What is not cpu, memory and starts of nodes and containers is passed over.
 //! Never here: what readings mean.
 
+use model::exposition::{Format, Writer};
+use model::{Family, Kind, Sink};
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::fmt::Write;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -73,93 +74,76 @@ struct Memory<'a> {
     working_set_bytes: Option<u64>,
 }
 
+/// A value and when it was measured, in milliseconds since the Unix epoch, where that is told.
+type Value = (f64, Option<i64>);
+/// A family, and how its value is read.
+type Source = (&'static str, Kind, fn(&Measured<'_>) -> Result<Option<Value>, String>);
+
+const OF_CONTAINERS: [Source; 3] = [
+    ("container_cpu_usage_seconds_total", Kind::Counter, cpu),
+    ("container_memory_working_set_bytes", Kind::Gauge, memory),
+    ("container_start_time_seconds", Kind::Gauge, start),
+];
+const OF_THE_NODE: [Source; 2] = [
+    ("node_cpu_usage_seconds_total", Kind::Counter, cpu),
+    ("node_memory_working_set_bytes", Kind::Gauge, memory),
+];
+
 /// Writes what `/metrics/resource` would say behind `out`.
 ///
 /// # Errors
 /// What is wrong with the JSON or one of its times, and where.
-pub fn to_resource_metrics(json: &[u8], out: &mut String) -> Result<(), String> {
+pub fn to_resource_metrics(json: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let summary: Summary = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    let containers =
-        || summary.pods.iter().flat_map(|p| p.containers.iter().map(move |c| (&p.pod_ref, c)));
-    let labels = |out: &mut String, pod: &Reference, container: &str| {
-        out.push_str("{container=\"");
-        escaped(out, container);
-        out.push_str("\",namespace=\"");
-        escaped(out, &pod.namespace);
-        out.push_str("\",pod=\"");
-        escaped(out, &pod.name);
-        out.push_str("\"}");
-    };
-    head(out, "container_cpu_usage_seconds_total", "counter");
-    for (pod, container) in containers() {
-        if let Some((seconds, ms)) = cpu(container)? {
-            out.push_str("container_cpu_usage_seconds_total");
-            labels(out, pod, &container.name);
-            let _ = writeln!(out, " {seconds} {ms}");
+    let mut writer = Writer::new(out, Format::default());
+    for (name, kind, value) in OF_CONTAINERS {
+        writer.family(&Family { name, help: "", kind, unit: "" });
+        for Pod { pod_ref, containers } in &summary.pods {
+            for container in containers {
+                let Some((value, time_ms)) = value(container)? else { continue };
+                let labels: [(&str, &str); 3] = [
+                    ("container", &container.name),
+                    ("namespace", &pod_ref.namespace),
+                    ("pod", &pod_ref.name),
+                ];
+                writer.sample(name, &labels, value, time_ms);
+            }
         }
     }
-    head(out, "container_memory_working_set_bytes", "gauge");
-    for (pod, container) in containers() {
-        if let Some((bytes, ms)) = memory(container)? {
-            out.push_str("container_memory_working_set_bytes");
-            labels(out, pod, &container.name);
-            let _ = writeln!(out, " {bytes} {ms}");
+    for (name, kind, value) in OF_THE_NODE {
+        writer.family(&Family { name, help: "", kind, unit: "" });
+        if let Some((value, time_ms)) = value(&summary.node)? {
+            writer.sample(name, &[], value, time_ms);
         }
     }
-    head(out, "container_start_time_seconds", "gauge");
-    for (pod, container) in containers() {
-        if let Some(start) = &container.start_time {
-            let ms = milliseconds(start)?;
-            out.push_str("container_start_time_seconds");
-            labels(out, pod, &container.name);
-            let _ = writeln!(out, " {}", ms as f64 / 1000.0);
-        }
-    }
-    head(out, "node_cpu_usage_seconds_total", "counter");
-    if let Some((seconds, ms)) = cpu(&summary.node)? {
-        let _ = writeln!(out, "node_cpu_usage_seconds_total {seconds} {ms}");
-    }
-    head(out, "node_memory_working_set_bytes", "gauge");
-    if let Some((bytes, ms)) = memory(&summary.node)? {
-        let _ = writeln!(out, "node_memory_working_set_bytes {bytes} {ms}");
-    }
+    writer.finish();
     Ok(())
 }
 
-fn head(out: &mut String, name: &str, kind: &str) {
-    let _ = writeln!(out, "# TYPE {name} {kind}");
-}
-
-/// Seconds on a CPU and when, in milliseconds since the Unix epoch.
-fn cpu(of: &Measured<'_>) -> Result<Option<(f64, i64)>, String> {
+/// Seconds on a CPU.
+fn cpu(of: &Measured<'_>) -> Result<Option<Value>, String> {
     let Some(cpu) = &of.cpu else { return Ok(None) };
     let Some(nanoseconds) = cpu.usage_core_nano_seconds else { return Ok(None) };
-    Ok(Some((nanoseconds as f64 / 1e9, milliseconds(&cpu.time)?)))
+    Ok(Some((nanoseconds as f64 / 1e9, Some(milliseconds(&cpu.time)?))))
 }
 
-/// Bytes and when, in milliseconds since the Unix epoch.
-fn memory(of: &Measured<'_>) -> Result<Option<(u64, i64)>, String> {
+/// Bytes of the working set.
+fn memory(of: &Measured<'_>) -> Result<Option<Value>, String> {
     let Some(memory) = &of.memory else { return Ok(None) };
     let Some(bytes) = memory.working_set_bytes else { return Ok(None) };
-    Ok(Some((bytes, milliseconds(&memory.time)?)))
+    Ok(Some((bytes as f64, Some(milliseconds(&memory.time)?))))
+}
+
+/// Seconds since the Unix epoch; the time at which that was seen is not told.
+fn start(of: &Measured<'_>) -> Result<Option<Value>, String> {
+    let Some(start) = &of.start_time else { return Ok(None) };
+    Ok(Some((milliseconds(start)? as f64 / 1000.0, None)))
 }
 
 fn milliseconds(time: &str) -> Result<i64, String> {
     let parsed = OffsetDateTime::parse(time, &Rfc3339);
     let parsed = parsed.map_err(|_| format!("a time that is not RFC 3339: {time:?}"))?;
     i64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).map_err(|e| e.to_string())
-}
-
-/// As the text format writes a label's value.
-fn escaped(out: &mut String, value: &str) {
-    for c in value.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -180,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_summary_says_what_the_metrics_would() {
-        let mut text = String::new();
+        let mut text = Vec::new();
         to_resource_metrics(ANSWER.as_bytes(), &mut text).expect("a summary");
-        let reading = parse(text.as_bytes(), 0, 0).expect("what we wrote reads");
+        let reading = parse(&text, 0, 0).expect("what we wrote reads");
         let second = 1_000_000_000;
         let noon = OffsetDateTime::parse("2026-11-21T10:00:00Z", &Rfc3339).expect("a time");
         let noon = noon.unix_timestamp() * second;
@@ -199,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let say = |json: &str| to_resource_metrics(json.as_bytes(), &mut String::new());
+        let say = |json: &str| to_resource_metrics(json.as_bytes(), &mut Vec::new());
         let error = say("{\"pods\":[{}]}").expect_err("no reference");
         assert!(error.contains("podRef") && error.contains("line 1"), "{error}");
         let error = say(&ANSWER.replace("10:00:05Z", "noon")).expect_err("no time");
@@ -212,8 +196,9 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         let odd = ANSWER.replace("\"web-1\"", r#""we\"b\\1\u00fc""#);
-        let mut text = String::new();
+        let mut text = Vec::new();
         to_resource_metrics(odd.as_bytes(), &mut text).expect("a summary");
+        let text = String::from_utf8(text).expect("UTF-8");
         assert!(text.contains(r#"pod="we\"b\\1ü""#), "{text}");
         assert_eq!(parse(text.as_bytes(), 0, 0).expect("reads").containers.len(), 2);
     }

@@ -4,7 +4,8 @@
 use anyhow::{Result, ensure};
 use stage::cluster::requests::{Asked, Requests, failures};
 use stage::cluster::usage;
-use stage::cluster::{self, Cluster, until};
+use stage::cluster::{self, Cluster, server, until};
+use std::sync::RwLockWriteGuard;
 use std::time::{Duration, Instant};
 
 pub(super) const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
@@ -47,6 +48,24 @@ pub(super) fn answers_again(cluster: &Cluster, limit: Duration) {
     .unwrap();
 }
 
+type Alone = (RwLockWriteGuard<'static, ()>, &'static Cluster);
+
+/// The cluster for one test alone, and all of it well.
+pub(super) fn alone() -> Option<Alone> {
+    let (guard, cluster) = cluster::alone("cluster::upset")?;
+    await_both(cluster);
+    Some((guard, cluster))
+}
+
+/// The same for what ours alone can do; says `why` nothing is tried where metrics-server stands in its place.
+pub(super) fn alone_with_ours(why: &str) -> Option<Alone> {
+    if server::is_replaced() {
+        eprintln!("cluster::upset: {why}");
+        return None;
+    }
+    alone()
+}
+
 /// Sends SIGKILL to the server of a pod, as the kernel does for want of memory.
 fn kill(cluster: &Cluster, pod: &str) {
     let uid = cluster.json(&format!("/api/v1/namespaces/kubevigil-system/pods/{pod}")).unwrap();
@@ -60,8 +79,7 @@ fn kill(cluster: &Cluster, pod: &str) {
 
 #[test]
 fn a_killed_server_is_missed_for_five_seconds_at_most() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone() else { return };
     let victim = pods(cluster).unwrap().remove(0);
     let mut killed = Instant::now();
     let asked = while_asking(cluster, Duration::from_secs(15), || {
@@ -77,8 +95,7 @@ fn a_killed_server_is_missed_for_five_seconds_at_most() {
 
 #[test]
 fn both_servers_killed_answer_again_within_twenty_seconds() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone() else { return };
     for pod in pods(cluster).unwrap() {
         kill(cluster, &pod);
     }
@@ -91,8 +108,7 @@ fn both_servers_killed_answer_again_within_twenty_seconds() {
 
 #[test]
 fn a_drained_replica_fails_no_request() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone() else { return };
     let victim = pods(cluster).unwrap().remove(0);
     let asked = while_asking(cluster, Duration::from_secs(12), || {
         // As `kubectl drain` does; the disruption budget has a say.
@@ -110,8 +126,7 @@ fn a_drained_replica_fails_no_request() {
 
 #[test]
 fn an_api_server_that_was_away_is_found_again() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone() else { return };
     let before = restarts(cluster);
     cluster.stop("apiserver").unwrap();
     std::thread::sleep(Duration::from_secs(30));
@@ -138,8 +153,7 @@ fn an_api_server_that_was_away_is_found_again() {
 
 #[test]
 fn a_kubelet_that_was_away_is_read_again() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone() else { return };
     cluster.stop("kubelet").unwrap();
     std::thread::sleep(Duration::from_secs(20));
     cluster.start_part("kubelet", &[]).unwrap();
@@ -155,8 +169,7 @@ fn a_kubelet_that_was_away_is_read_again() {
 
 #[test]
 fn without_aggregator_routing_requests_reach_us_through_the_service() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone() else { return };
     cluster.stop("apiserver").unwrap();
     cluster.start_part("apiserver", &["--enable-aggregator-routing=false"]).unwrap();
     until("the API server", Duration::from_secs(60), || cluster.get("/readyz")).unwrap();

@@ -2,18 +2,14 @@
 //! is pinned.
 
 use super::plugin::vigil;
-use super::upset::await_both;
+use super::upset::{alone_with_ours, await_both};
 use anyhow::ensure;
-use stage::cluster::{self, server, until, usage};
+use stage::cluster::{until, usage};
 use std::time::Duration;
 
 #[test]
 fn a_self_signed_kubelet_is_named_and_can_be_pinned() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    if server::is_replaced() {
-        return eprintln!("cluster::upset: metrics-server cannot pin");
-    }
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone_with_ours("metrics-server cannot pin") else { return };
     cluster.stop("kubelet").unwrap();
     cluster.start_part("kubelet", &["--tls-cert-file=", "--tls-private-key-file="]).unwrap();
 

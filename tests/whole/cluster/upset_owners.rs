@@ -1,20 +1,16 @@
 //! metrics-server gives way to us, and takes its place again: how long `kubectl top` is without an answer.
 
-use super::upset::{answers_again, await_both, while_asking};
+use super::upset::{alone_with_ours, answers_again, while_asking};
 use anyhow::{Result, ensure};
 use stage::cluster::metrics_server::MetricsServer;
 use stage::cluster::requests::{Asked, failures};
-use stage::cluster::{self, Cluster, server, until};
+use stage::cluster::{Cluster, until};
 use stage::program::repository;
 use std::time::Duration;
 
 #[test]
 fn we_take_over_from_metrics_server_and_give_back() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    if server::is_replaced() {
-        return eprintln!("cluster::upset: there is nothing to take over");
-    }
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone_with_ours("there is nothing to take over") else { return };
     let peer = MetricsServer::start(cluster).unwrap();
 
     // Back to metrics-server, as the file says it.

@@ -1,20 +1,18 @@
 //! A kubelet that is read by its Summary API, because the node's annotation says so.
 
 use super::plugin::vigil;
-use super::upset::{NODES, answers_again, await_both};
+use super::upset::{NODES, alone_with_ours, answers_again};
 use anyhow::ensure;
-use stage::cluster::{self, server, until, usage};
+use stage::cluster::{until, usage};
 use std::time::Duration;
 
 const PODS: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/kubevigil-system/pods";
 
 #[test]
 fn a_kubelets_summary_is_read_where_asked() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    if server::is_replaced() {
-        return eprintln!("cluster::upset: metrics-server reads no summaries");
-    }
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone_with_ours("metrics-server reads no summaries") else {
+        return;
+    };
     let path = "metrics.k8s.io/resource-metrics-path=/stats/summary?only_cpu_and_memory=true";
     cluster.kubectl(&["annotate", "node", "node-1", path]).unwrap();
 

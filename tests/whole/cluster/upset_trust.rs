@@ -1,10 +1,10 @@
 //! Authorities change as administrators change them (old and new trusted, then the new one's certificates, then
 //! the old one gone), while somebody asks ten times a second and is answered each time.
 
-use super::upset::{await_both, while_asking};
+use super::upset::{alone, alone_with_ours, await_both, while_asking};
 use anyhow::ensure;
 use stage::cluster::requests::failures;
-use stage::cluster::{self, Cluster, server, until, usage};
+use stage::cluster::{Cluster, until, usage};
 use std::time::Duration;
 
 /// Makes another authority NAME and a certificate of it. Certificates lie in /run/cluster/pki.
@@ -20,8 +20,7 @@ fn shell(cluster: &Cluster, script: &str, words: &[&str]) {
 
 #[test]
 fn the_front_proxys_authority_changes_without_a_failed_request() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone() else { return };
     let words =
         ["front-proxy-ca", "front-proxy", "/CN=front-proxy-client", "DNS:front-proxy-client"];
     shell(cluster, RENEW, &words);
@@ -66,11 +65,9 @@ fn trusted(cluster: &Cluster, wanted: usize) {
 
 #[test]
 fn the_kubelets_authority_changes_and_it_is_still_read() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    if server::is_replaced() {
-        return eprintln!("cluster::upset: metrics-server reads its authority once");
-    }
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone_with_ours("metrics-server reads its authority once") else {
+        return;
+    };
     shell(cluster, RENEW, &["kubelet-ca", "kubelet", "/CN=node-1", "IP:10.10.0.1,DNS:node-1"]);
     let asked = while_asking(cluster, Duration::from_secs(5), || {
         // Pods learn of authorities through the ConfigMap kube-root-ca.crt of their namespace.
@@ -111,11 +108,7 @@ fn the_kubelets_authority_changes_and_it_is_still_read() {
 
 #[test]
 fn our_own_authority_changes_without_a_failed_request() {
-    let Some((_guard, cluster)) = cluster::alone("cluster::upset") else { return };
-    if server::is_replaced() {
-        return eprintln!("cluster::upset: metrics-server has none");
-    }
-    await_both(cluster);
+    let Some((_guard, cluster)) = alone_with_ours("metrics-server has none") else { return };
     let authority = || {
         let path = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io";
         cluster.json(path).unwrap()["spec"]["caBundle"].as_str().unwrap_or_default().to_string()

@@ -30,8 +30,6 @@ pub struct Fixed {
     pub started_ms: i64,
     /// Between two reads of a kubelet.
     pub resolution_ms: i64,
-    /// What kubelets are asked for where nothing else is said.
-    pub kubelet_path: &'static str,
     /// The data folder.
     pub dir: String,
     /// How long samples are kept.
@@ -191,7 +189,7 @@ impl Hub {
         let owned = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
         };
-        let path = if state.path.is_empty() { self.fixed.kubelet_path } else { &state.path };
+        let path = if state.path.is_empty() { self.reader.path() } else { &state.path };
         let url = format!("https://{address}{path}");
         Target {
             discovered_labels: owned(&[

@@ -73,10 +73,10 @@ impl Token {
 
 /// Puts what `/metrics/resource` would say in the place of a summary.
 fn told_as_metrics(body: &mut Vec<u8>) -> Result<(), Failure> {
-    let mut text = String::with_capacity(body.len() / 2);
+    let mut text = Vec::with_capacity(body.len() / 2);
     let outcome = summary::to_resource_metrics(body, &mut text);
     outcome.map_err(|what| Failure::new(Reason::Unreadable, format!("the summary: {what}")))?;
-    *body = text.into_bytes();
+    *body = text;
     Ok(())
 }
 
@@ -135,13 +135,7 @@ impl Kubelet {
             shared.store.miss(&self.name);
         }
         shared.give_back(body);
-        let mut state = lock(&self.state);
-        state.instance = instance;
-        if state.path != path {
-            state.path = path.into();
-        }
-        drop(state);
-        self.note(asked_ns, took, outcome);
+        self.note(asked_ns, took, instance, path, outcome);
     }
 
     async fn ask(
@@ -216,10 +210,21 @@ impl Kubelet {
         Ok(())
     }
 
-    fn note(&self, asked_ns: i64, took: Duration, outcome: Result<(), Failure>) {
+    fn note(
+        &self,
+        asked_ns: i64,
+        took: Duration,
+        instance: String,
+        path: &str,
+        outcome: Result<(), Failure>,
+    ) {
         let mut state = lock(&self.state);
         state.asked_ms = asked_ns / 1_000_000;
         state.took = took;
+        state.instance = instance;
+        if state.path != path {
+            state.path = path.into();
+        }
         let bound = super::meters::BOUNDS.iter().position(|b| took.as_secs_f64() <= *b);
         state.durations[bound.unwrap_or(super::meters::BOUNDS.len())] += 1;
         state.durations_sum += took;
