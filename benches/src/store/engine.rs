@@ -303,7 +303,7 @@ impl Engine {
                 Ok(Weight { samples, data, index: size(&index)? })
             }
             Kind::Kubevigil => {
-                let data = self.dir.join("data");
+                let data = series_folder(&self.dir);
                 self.kill()?;
                 let options = tsdb::Options { background: false, ..tsdb::Options::default() };
                 let db = tsdb::Db::open(&data, options)?;
@@ -318,6 +318,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// Where `kubevigil server` keeps its series, in the folder of an engine.
+pub fn series_folder(dir: &Path) -> PathBuf {
+    dir.join("data/series")
 }
 
 /// Bytes on disk.

@@ -2,7 +2,7 @@
 //! and how long queries over them take, over blocks and head, cold and warm.
 
 use super::asked::{self, Asked, Mixin};
-use super::engine::{Engine, Kind, Programs, Scale, Weight};
+use super::engine::{Engine, Kind, Programs, Scale, Weight, series_folder};
 use super::feed::{Feed, Span};
 use super::target::Size;
 use super::values::Recording;
@@ -93,7 +93,7 @@ fn fill(
         return Ok(History { samples, written, ..History::default() });
     }
     // Ours does its maintenance by the clock, so the hours are written as their rounds would have been.
-    let db = tsdb::Db::open(&dir.join("data"), ours())?;
+    let db = tsdb::Db::open(&series_folder(dir), ours())?;
     let samples = feed().write(&db)?;
     db.close()?;
     drop(db);

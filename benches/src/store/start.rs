@@ -1,6 +1,6 @@
 //! From start to ready with very many series, after a crash: two hours of log, a sample a minute each.
 
-use super::engine::{Kind, Programs, Scale};
+use super::engine::{Kind, Programs, Scale, series_folder};
 use super::feed::{Feed, Span};
 use super::history::{ours, send};
 use super::target::Size;
@@ -33,7 +33,7 @@ pub fn measure(
     let config = kind.configure(dir, "scrape_configs: []\n")?;
     let feed = Feed::new(size, span, recording);
     if kind == Kind::Kubevigil {
-        let db = tsdb::Db::open(&dir.join("data"), ours())?;
+        let db = tsdb::Db::open(&series_folder(dir), ours())?;
         feed.write(&db)?;
     } else {
         let mut engine = kind.start(programs, dir, &config, Scale(1.0))?;
