@@ -4,15 +4,17 @@
 
 use anyhow::{Context, Result, ensure};
 use model::exposition::Syntax;
-use model::prompb::put_labels;
-use model::protobuf::{put_double, put_integer, put_message};
-use model::{Labels, Sample, Value as Stored};
+use model::histogram::{CUSTOM_BOUNDS_SCHEMA, ResetHint, Span};
+use model::prompb::{put_histogram, put_labels};
+use model::protobuf::{Message, put_double, put_integer, put_message};
+use model::{Histogram, Labels, Sample, Value as Stored};
 use serde_json::{Value, json};
 use stage::program::Program;
-use stage::prometheus::{Prometheus, exchange, wait_until_ready};
+use stage::prometheus::{Prometheus, encoded, exchange, wait_until_ready};
 use stage::require;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A series: its labels, and its value at each of [`STEPS`].
@@ -42,6 +44,34 @@ fn data() -> Vec<Series> {
         (vec![("__name__", "seed_bucket"), ("le", "1")], |i| i as f64 * 2.0),
         (vec![("__name__", "seed_bucket"), ("le", "+Inf")], |i| i as f64 * 2.5),
     ]
+}
+
+/// Native histograms, one with exponential and one with explicit bounds, and a gauge.
+fn histograms() -> Vec<(Labels, Histogram)> {
+    let of = |kind: &str| Labels::from_pairs([("__name__", "seed_latency"), ("kind", kind)]);
+    let exponential = Histogram {
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count: 2.0,
+        count: 9.0,
+        sum: 18.5,
+        positive_spans: vec![Span { offset: -1, length: 2 }, Span { offset: 3, length: 1 }],
+        positive_buckets: vec![1.0, 2.0, 3.0],
+        negative_spans: vec![Span { offset: 0, length: 1 }],
+        negative_buckets: vec![1.0],
+        ..Histogram::default()
+    };
+    let explicit = Histogram {
+        schema: CUSTOM_BOUNDS_SCHEMA,
+        count: 6.0,
+        sum: 3.25,
+        positive_spans: vec![Span { offset: 0, length: 1 }, Span { offset: 1, length: 2 }],
+        positive_buckets: vec![1.0, 2.0, 3.0],
+        custom_bounds: [0.1, 0.5, 1.0].into(),
+        ..Histogram::default()
+    };
+    let gauge = Histogram { reset_hint: ResetHint::Gauge, ..exponential.clone() };
+    vec![(of("exponential"), exponential), (of("explicit"), explicit), (of("gauge"), gauge)]
 }
 
 /// What Grafana sends, and what a person or a program may get wrong. `{S}` and `{E}` are the first
@@ -138,6 +168,60 @@ const REQUESTS: &[&str] = &[
     "/api/v1/status/tsdb?limit=10001",
     "/api/v1/query_exemplars?query=foo&start=2&end=1",
     "/api/v1/query_exemplars?query=sum(",
+    "/api/v1/search/metric_names?start=x",
+    "/api/v1/search/metric_names?start=2&end=1",
+    "/api/v1/search/metric_names?match[]=%7B%7D",
+    "/api/v1/search/metric_names?match[]=%7B",
+    "/api/v1/search/metric_names?fuzz_threshold=101",
+    "/api/v1/search/metric_names?fuzz_alg=x",
+    "/api/v1/search/metric_names?case_sensitive=x",
+    "/api/v1/search/metric_names?include_score=x",
+    "/api/v1/search/metric_names?include_metadata=x",
+    "/api/v1/search/metric_names?sort_dir=asc",
+    "/api/v1/search/metric_names?sort_by=score",
+    "/api/v1/search/metric_names?sort_by=score&sort_dir=asc&search[]=a",
+    "/api/v1/search/metric_names?sort_by=alpha&sort_dir=x",
+    "/api/v1/search/label_names?sort_by=x",
+    "/api/v1/search/label_names?limit=0",
+    "/api/v1/search/label_names?limit=x",
+    "/api/v1/search/label_names?limit=10001",
+    "/api/v1/search/label_names?batch_size=0",
+    "/api/v1/search/label_values",
+];
+
+/// Names as someone types them; the answer is a stream of lines.
+const SEARCHES: &[&str] = &[
+    "metric_names?",
+    "metric_names?search[]=temp",
+    "metric_names?search[]=se&include_score=true",
+    "metric_names?search[]=sdrq&include_score=true&sort_by=score",
+    "metric_names?search[]=TEMP&case_sensitive=false&include_score=t",
+    "metric_names?search[]=TEMP",
+    "metric_names?search[]=e&search[]=bucket&sort_by=score&include_score=true",
+    "metric_names?search[]=e&fuzz_threshold=3&include_score=true",
+    "metric_names?search[]=temprature&fuzz_alg=jarowinkler&fuzz_threshold=60&include_score=true",
+    "metric_names?search[]=ature&fuzz_alg=jarowinkler&include_score=true",
+    "metric_names?search[]=seed_tmperatuer&fuzz_alg=jarowinkler&fuzz_threshold=90&include_score=1",
+    "metric_names?sort_by=alpha&sort_dir=dsc&limit=3",
+    // Rising, theirs are the first that it comes upon.
+    "metric_names?limit=2&sort_by=alpha&sort_dir=dsc",
+    "metric_names?batch_size=2&sort_by=alpha",
+    "metric_names?batch_size=3&limit=3&sort_by=alpha&sort_dir=dsc",
+    "label_names?",
+    "label_names?search[]=o&include_score=true&sort_by=score",
+    "label_values?label=pod",
+    "label_values?label=quoted&search[]=b&include_score=true",
+    "label_values?label=code&sort_by=alpha&sort_dir=dsc",
+    "label_values?label=nothing",
+];
+
+/// Mistakes of those who administer, by POST.
+const ADMIN: &[&str] = &[
+    "/api/v1/admin/tsdb/delete_series",
+    "/api/v1/admin/tsdb/delete_series?match[]=%7B",
+    "/api/v1/admin/tsdb/delete_series?match[]=a&start=x",
+    "/api/v1/admin/tsdb/delete_series?match[]=a&end=x",
+    "/api/v1/admin/tsdb/snapshot?skip_head=x",
 ];
 
 /// Answers whose content is each program's own: the fields must be there, with the same types.
@@ -157,13 +241,12 @@ const SHAPES: &[&str] = &[
     "/api/v1/metadata?limit=1",
     "/api/v1/scrape_pools",
     "/api/v1/query?query=up&stats=all",
+    "/api/v1/notifications",
+    "/api/v1/status/tsdb/blocks",
 ];
 
 /// Fields of Prometheus that we leave out, and why.
 const ABSENT: &[(&str, &str)] = &[
-    ("data.stats.timings.resultSortTime", "not measured apart from the evaluation"),
-    ("data.stats.timings.queryPreparationTime", "not measured apart from the evaluation"),
-    ("data.stats.timings.innerEvalTime", "not measured apart from the evaluation"),
     ("data.rules", "there are no rules yet"),
     ("data.service_discovery_providers", "targets are a file's or the cluster's"),
     ("data.templating_functions", "there are no templates yet"),
@@ -213,7 +296,8 @@ fn answers_as_prometheus_does() -> Result<()> {
 
     let ours_dir = folder.path().join("ours");
     fill_ours(&ours_dir, start_ms)?;
-    let ours = Program::start("kubevigil", &["--data-dir", &ours_dir.display().to_string()])?;
+    let arguments = ["--web.enable-admin-api", "--data-dir", &ours_dir.display().to_string()];
+    let ours = Program::start("kubevigil", &arguments)?;
     let theirs = Peer::start(folder.path())?;
     theirs.fill(start_ms)?;
     wait_until_ready(ours.address)?;
@@ -255,11 +339,204 @@ fn answers_as_prometheus_does() -> Result<()> {
             wrong.push(format!("{path}:\n  ours   {ours:?}\n  theirs {theirs:?}"));
         }
     }
+    compared += SEARCHES.len() + ADMIN.len() + 1;
+    for search in SEARCHES {
+        let (ours, theirs) = (found(ours.address, search)?, found(theirs.address, search)?);
+        if ours != theirs {
+            wrong.push(format!("{search}:\n  ours   {ours:?}\n  theirs {theirs:?}"));
+        }
+    }
+    for path in ADMIN {
+        wrong.extend(compare(ours.address, theirs.address, "POST", path)?);
+    }
+    wrong.extend(federated_as_protobuf(ours.address, theirs.address)?);
+    wrong.extend(documents(ours.address, theirs.address)?);
+    wrong.extend(deletes(ours.address, theirs.address, start_ms + (STEPS - 1) * STEP_MS)?);
     eprintln!("{compared} answers compared with Prometheus, {} differ", wrong.len());
-    ensure!(compared >= 140, "only {compared} answers were compared");
+    ensure!(compared >= 180, "only {compared} answers were compared");
     ensure!(wrong.is_empty(), "{} answers differ:\n{}", wrong.len(), wrong.join("\n"));
     ensure!(ours.stop()? == Some(0));
     Ok(())
+}
+
+/// The lines of a search among the data.
+fn found(address: SocketAddr, search: &str) -> Result<Vec<Value>> {
+    let path = format!("/api/v1/search/{search}&match[]=%7B__name__=~%22seed_.*%22%7D");
+    let answer = exchange(address, "GET", &path, "", b"")?;
+    ensure!(answer.header("content-type").starts_with("application/x-ndjson"), "{answer:?}");
+    let mut lines = Vec::new();
+    for line in answer.text().lines() {
+        let mut line: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        if let Some(results) = line.get_mut("results").and_then(Value::as_array_mut) {
+            for result in &mut *results {
+                // 1 and 1.0 are the same number.
+                if let Some(score) = result["score"].as_f64() {
+                    result["score"] = score.into();
+                }
+            }
+            // Without an order theirs is any.
+            if !search.contains("sort_by") {
+                results.sort_by_key(Value::to_string);
+            }
+        }
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+/// Each metric of a body of families, each with its length before it: name, type, labels, and the
+/// fields of its value as they came.
+fn metrics_of(body: &[u8]) -> Result<Vec<String>> {
+    let bad = |e: model::protobuf::Malformed| anyhow::anyhow!("{e}");
+    let mut metrics = Vec::new();
+    // A length and a message is what a field of number 1 is without its key.
+    let mut rest = body.to_vec();
+    while !rest.is_empty() {
+        let keyed: Vec<u8> = [&[1 << 3 | 2][..], &rest].concat();
+        let mut outer = Message::new(&keyed);
+        let field = outer.next().map_err(bad)?.context("no family")?;
+        let length = field.bytes().map_err(bad)?.len();
+        let mut family = field.message().map_err(bad)?;
+        let (mut name, mut kind) = (String::new(), 0);
+        while let Some(field) = family.next().map_err(bad)? {
+            match field.number {
+                1 => name = field.text().map_err(bad)?.to_owned(),
+                3 => kind = field.unsigned().map_err(bad)?,
+                4 => {
+                    let mut parts = Vec::new();
+                    let mut metric = field.message().map_err(bad)?;
+                    while let Some(field) = metric.next().map_err(bad)? {
+                        let bytes = field.bytes().map(<[u8]>::to_vec);
+                        parts.push(match (field.number, bytes) {
+                            (7, Ok(histogram)) => numbers_of(&histogram)?,
+                            (_, Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+                            (_, Err(_)) => field.unsigned().map_err(bad)?.to_string(),
+                        });
+                    }
+                    parts.sort();
+                    metrics.push(format!("{name} {kind} {parts:?}"));
+                }
+                _ => {}
+            }
+        }
+        let mut prefix = 1;
+        while rest[prefix - 1] >= 0x80 {
+            prefix += 1;
+        }
+        rest.drain(..prefix + length);
+    }
+    metrics.sort();
+    Ok(metrics)
+}
+
+/// The fields of a histogram that are not 0: a writer may leave those out.
+fn numbers_of(histogram: &[u8]) -> Result<String> {
+    let bad = |e: model::protobuf::Malformed| anyhow::anyhow!("{e}");
+    let mut message = Message::new(histogram);
+    let mut parts = Vec::new();
+    while let Some(field) = message.next().map_err(bad)? {
+        let number = field.number;
+        match (field.bytes(), field.fixed64(), field.unsigned()) {
+            // Packed floats; spans and buckets are messages.
+            (Ok(bytes), ..) if matches!(number, 11 | 14) => {
+                let floats = bytes.as_chunks::<8>().0.iter();
+                floats.for_each(|b| parts.push(format!("{number}: {:?}", f64::from_le_bytes(*b))));
+            }
+            (Ok(bytes), ..) => parts.push(format!("{number}: {{{}}}", numbers_of(bytes)?)),
+            (_, Ok(bits), _) if bits != 0 => {
+                parts.push(format!("{number}: {:?}", f64::from_bits(bits)));
+            }
+            (_, _, Ok(value)) if value != 0 => parts.push(format!("{number}: {value}")),
+            _ => {}
+        }
+    }
+    parts.sort();
+    Ok(parts.join(", "))
+}
+
+fn federated_as_protobuf(ours: SocketAddr, theirs: SocketAddr) -> Result<Option<String>> {
+    let path = "/federate?match[]=%7B__name__=~%22seed_.*%22%7D";
+    let accept = "Accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                  encoding=delimited;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.2\r\n";
+    let ask = |address| -> Result<(String, Vec<String>)> {
+        let answer = exchange(address, "GET", path, accept, b"")?;
+        Ok((answer.header("content-type").replace(' ', ""), metrics_of(&answer.body)?))
+    };
+    let (ours, theirs) = (ask(ours)?, ask(theirs)?);
+    ensure!(theirs.1.iter().filter(|m| m.contains("12: {")).count() >= 2, "{theirs:?}");
+    Ok((ours != theirs).then(|| format!("{path}\n  ours   {ours:?}\n  theirs {theirs:?}")))
+}
+
+/// What the documents say: path, method, and the name of each operation and parameter.
+fn operations(document: &str) -> Vec<(String, String)> {
+    let (mut path, mut method) = (String::new(), String::new());
+    let mut found = Vec::new();
+    let mut lines = document.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
+        // Examples have names as well.
+        let is_parameter = lines.peek().is_some_and(|next| next.starts_with("in: "));
+        let name = |prefix: &str| line.strip_prefix(prefix).map(|n| n.trim_matches('"').to_owned());
+        if let Some(rest) = line.strip_suffix(':') {
+            match rest {
+                "get" | "post" | "put" => method = rest.to_owned(),
+                "components" => return found,
+                _ if rest.starts_with('/') => path = rest.to_owned(),
+                _ => {}
+            }
+        } else if let Some(name) =
+            name("operationId: ").or_else(|| name("- name: ").filter(|_| is_parameter))
+        {
+            found.push((format!("{method} {path}"), name));
+        }
+    }
+    found
+}
+
+/// Endpoints and parameters that we do not have: there is no relabelling, there are no rules.
+const UNDOCUMENTED: [&str; 3] =
+    ["get /scrape_pools/config", "get /targets/relabel_steps", "get /rules"];
+
+fn documents(ours: SocketAddr, theirs: SocketAddr) -> Result<Option<String>> {
+    let ask = |address| -> Result<Vec<(String, String)>> {
+        let path = "/api/v1/openapi.yaml?openapi_version=3.2";
+        Ok(operations(&exchange(address, "GET", path, "", b"")?.text()))
+    };
+    let (ours, theirs) = (ask(ours)?, ask(theirs)?);
+    ensure!(theirs.len() > 100 && ours.len() > 100, "{} and {}", ours.len(), theirs.len());
+    let known = |at: &str| UNDOCUMENTED.iter().any(|u| at.contains(u));
+    let missing: Vec<_> = theirs.iter().filter(|t| !ours.contains(t) && !known(&t.0)).collect();
+    let of_ours: Vec<_> =
+        ours.iter().filter(|o| !theirs.contains(o) && o.1 != "explain" && !known(&o.0)).collect();
+    let same = missing.is_empty() && of_ours.is_empty();
+    Ok((!same).then(|| format!("openapi.yaml: missing {missing:?}; ours alone {of_ours:?}")))
+}
+
+/// Deletes the same in both; what is left is the same.
+fn deletes(ours: SocketAddr, theirs: SocketAddr, time_ms: i64) -> Result<Vec<String>> {
+    for address in [ours, theirs] {
+        let snapshot = exchange(address, "PUT", "/api/v1/admin/tsdb/snapshot", "", b"")?;
+        let name = snapshot.json()?["data"]["name"].as_str().map_or(0, str::len);
+        ensure!(snapshot.status == 200 && name == 33, "{snapshot:?}");
+        for request in [
+            ("PUT", "delete_series?match[]=seed_temperature%7Bpod=%22b%22%7D"),
+            ("POST", "delete_series?match[]=seed_bucket&match[]=seed_infinite&start=0"),
+            ("POST", "clean_tombstones"),
+        ] {
+            let path = format!("/api/v1/admin/tsdb/{}", request.1);
+            let answer = exchange(address, request.0, &path, "", b"")?;
+            ensure!(answer.status == 204, "{path}: {} {}", answer.status, answer.text());
+        }
+    }
+    let mut wrong = Vec::new();
+    for query in [
+        "sort_by_label(last_over_time({__name__=~\"seed_.*\"}[1h]), \"__name__\")",
+        "sort(count_over_time({__name__=~\"seed_.*\"}[1h]))",
+    ] {
+        let (query, time) = (encoded(query), time_ms as f64 / 1000.0);
+        let path = format!("/api/v1/query?query={query}&time={time}");
+        wrong.extend(compare(ours, theirs, "GET", &path)?);
+    }
+    Ok(wrong)
 }
 
 /// Asks both; says what differs.
@@ -353,6 +630,11 @@ fn fill_ours(dir: &Path, start_ms: i64) -> Result<()> {
             .collect();
         db.append(&round)?;
     }
+    let time_ms = start_ms + (STEPS - 1) * STEP_MS;
+    let of = |(labels, h)| {
+        (labels, Sample { time_ms, start_ms: 0, value: Stored::Histogram(Arc::new(h)) })
+    };
+    db.append(&histograms().into_iter().map(of).collect::<Vec<_>>())?;
     db.close()?;
     Ok(())
 }
@@ -369,7 +651,8 @@ impl Peer {
                       static_configs:\n  - targets: ['{address}']\n";
         let arguments = [
             "--web.enable-remote-write-receiver",
-            "--enable-feature=promql-per-step-stats,promql-experimental-functions",
+            "--web.enable-admin-api",
+            "--enable-feature=promql-per-step-stats,promql-experimental-functions,search-api",
         ];
         let prometheus = Prometheus::start(&folder.join("theirs"), config, &arguments)?;
         let address = prometheus.address;
@@ -393,6 +676,12 @@ impl Peer {
                         put_integer(sample, 2, start_ms + step * STEP_MS);
                     });
                 }
+            });
+        }
+        for (labels, histogram) in histograms() {
+            put_message(&mut request, 1, |series| {
+                put_labels(series, 1, &labels);
+                put_histogram(series, 4, start_ms + (STEPS - 1) * STEP_MS, 0, &histogram);
             });
         }
         let headers = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\

@@ -356,8 +356,16 @@ fn answers_to_senders_are_prometheuss() -> Result<()> {
     let exemplars = |address: SocketAddr| -> Result<Value> {
         Ok(get(address, "/api/v1/query_exemplars?query=m&start=0&end=9999999999")?["data"].clone())
     };
-    let (ours, theirs) = (exemplars(program.address)?, exemplars(theirs.address)?);
-    ensure!(ours == theirs && ours[0]["exemplars"][0]["value"] == "7", "{ours}\n{theirs}");
+    let (told, theirs) = (exemplars(program.address)?, exemplars(theirs.address)?);
+    ensure!(told == theirs && told[0]["exemplars"][0]["value"] == "7", "{told}\n{theirs}");
+    // What 2.0 says of a series' family is known; exemplars are there again after a violent end.
+    let about = get(program.address, "/api/v1/metadata?metric=m")?;
+    ensure!(about["data"]["m"][0]["type"] == "counter", "{about}");
+    program.signal(9)?;
+    drop(program);
+    let program = ours(free_address()?, &folder.path().join("ours"), &[])?;
+    let told = exemplars(program.address)?;
+    ensure!(told == theirs, "after a restart: {told}");
     ensure!(program.stop()? == Some(0));
     Ok(())
 }
@@ -440,6 +448,22 @@ fn bombs_are_refused() -> Result<()> {
     let most = resident()?;
     eprintln!("at most {} MiB resident under bombs", most >> 20);
     ensure!(most < 400 << 20, "{most} bytes resident");
+    // A sender that sends too much waits, and is told how long.
+    let dir = folder.path().join("slow");
+    let slow = ours(free_address()?, &dir, &["--receive.sample-rate-limit", "10"])?;
+    let many: Vec<_> = (0..400).map(|i| now - 1000 + i).collect();
+    let fast = |out: &mut Vec<u8>| many.iter().for_each(|t| sample(out, *t, 1.0));
+    let message = v2(&[Series { labels: &[("__name__", "fast")], write: &fast }]);
+    let first = send(slow.address, V2, &message)?;
+    ensure!(first.status == 204, "{first:?}");
+    let second = send(slow.address, V2, &message)?;
+    let wait: u64 = second.header("retry-after").parse()?;
+    ensure!(second.status == 429 && (5..=11).contains(&wait), "{second:?}");
+    ensure!(second.text().starts_with("more than 10 samples a second"), "{second:?}");
+    let metrics = exchange(slow.address, "GET", "/metrics", "", b"")?.text();
+    let counted = "kubevigil_api_write_refused_samples_total{reason=\"rate_limit\"} 400";
+    ensure!(metrics.contains(counted), "the refusal is not counted");
+    ensure!(slow.stop()? == Some(0));
     // Off unless switched on.
     let closed = Program::start(
         "kubevigil",

@@ -24,6 +24,9 @@ pub enum Failure {
     /// Not able to answer now (the store is opening, memory is short): 503.
     #[error("{0}")]
     Unavailable(String),
+    /// Switched off: 500, as Prometheus has it.
+    #[error("{0}")]
+    Disabled(String),
     /// Our own fault: 500.
     #[error("{0}")]
     Internal(String),
@@ -47,6 +50,7 @@ impl Failure {
             Failure::Canceled(_) => ("canceled", client_closed),
             Failure::Timeout(_) => ("timeout", StatusCode::SERVICE_UNAVAILABLE),
             Failure::Unavailable(_) => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Failure::Disabled(_) => ("unavailable", StatusCode::INTERNAL_SERVER_ERROR),
             Failure::Internal(_) => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Failure::NotFound(_) => ("not_found", StatusCode::NOT_FOUND),
         }

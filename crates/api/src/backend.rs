@@ -18,6 +18,9 @@ pub trait Backend: Send + Sync + 'static {
     /// is short.
     fn receiver(&self) -> Result<tsdb::Db, Failure>;
 
+    /// The store itself, to look at and to change; [`Failure::Unavailable`] while it opens.
+    fn database(&self) -> Result<tsdb::Db, Failure>;
+
     /// Whether there is memory for another query; [`Failure::Unavailable`] with the reason where not.
     fn admit(&self) -> Result<(), Failure>;
 
@@ -36,8 +39,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Help, type and unit of every metric family, by name.
     fn metadata(&self) -> Arc<BTreeMap<String, Metadata>>;
 
-    /// What takes most room in the store, at most `limit` names a list.
-    fn cardinality(&self, limit: usize) -> Result<tsdb::Cardinality, Failure>;
+    /// What a person should know now.
+    fn notices(&self) -> Vec<Notice>;
 
     /// Writes families: what `/metrics` (ourselves), `/metrics/node` and `/metrics/cadvisor` show.
     fn write_families(&self, of: Families, sink: &mut dyn Sink);

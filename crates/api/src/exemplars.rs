@@ -1,9 +1,18 @@
-//! The newest exemplars of all series, in memory and of a fixed number: the oldest goes when a new
-//! one comes. They do not survive a restart. Rules are those of Prometheus's `tsdb/exemplar.go`.
+//! The newest exemplars of all series, of a fixed number: the oldest goes when a new one comes. They
+//! are in memory, and in files for the next start. Rules are those of Prometheus's
+//! `tsdb/exemplar.go`.
 
+mod keep;
+
+#[doc(hidden)]
+pub use keep::fuzz;
+
+use disk::Files;
+use keep::Keeper;
 use model::{Labels, Matcher};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An example of what a series counted.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +53,13 @@ struct Ring {
     arrivals: VecDeque<Labels>,
     /// Of each series, those that are kept, oldest first.
     series: HashMap<Labels, VecDeque<Exemplar>>,
+    keeper: Option<Keeper>,
+}
+
+impl Default for Exemplars {
+    fn default() -> Exemplars {
+        Exemplars::new(CAPACITY)
+    }
 }
 
 impl Exemplars {
@@ -56,6 +72,26 @@ impl Exemplars {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads what earlier runs kept in a folder that is ours, and keeps there from now on.
+    pub fn keep_in(&self, files: Arc<dyn Files>) {
+        let place = files.place("");
+        let mut ring = self.ring();
+        let opened = Keeper::open(files, self.capacity, |series, exemplar| {
+            // Of what a crash left in two files, the second is not taken again.
+            let _ = ring.add(&series, exemplar, self.capacity);
+        });
+        let opened = opened.map_err(|e| e.to_string()).and_then(|mut keeper| {
+            keeper.rewrite(ring.in_order()).map_err(|e| e.to_string())?;
+            Ok(keeper)
+        });
+        match opened {
+            Ok(keeper) => ring.keeper = Some(keeper),
+            Err(error) => {
+                tracing::warn!("{place}: exemplars will not survive a restart: {error}");
+            }
+        }
+    }
+
     /// Takes one. That which the series has as its newest is not taken again, and no mistake.
     pub fn add(&self, series: &Labels, exemplar: Exemplar) -> Result<(), Refusal> {
         let long = |text: &str| text.chars().count();
@@ -63,24 +99,16 @@ impl Exemplars {
         if length > CHARACTERS {
             return Err(Refusal::Length);
         }
+        self.ring().add(series, exemplar, self.capacity)
+    }
+
+    /// Gives to the kernel what was taken.
+    pub fn flush(&self) {
         let mut ring = self.ring();
-        if let Some(newest) = ring.series.get(series).and_then(VecDeque::back) {
-            if *newest == exemplar {
-                return Ok(());
-            }
-            let order = (exemplar.time_ms.cmp(&newest.time_ms))
-                .then(exemplar.value.total_cmp(&newest.value))
-                .then_with(|| exemplar.labels.cmp(&newest.labels));
-            if order.is_lt() {
-                return Err(Refusal::OutOfOrder);
-            }
+        if let Some(Err(error)) = ring.keeper.as_mut().map(Keeper::flush) {
+            tracing::warn!("exemplars cannot be written, and are not from now on: {error}");
+            ring.keeper = None;
         }
-        if ring.arrivals.len() >= self.capacity {
-            ring.forget_oldest();
-        }
-        ring.arrivals.push_back(series.clone());
-        ring.series.entry(series.clone()).or_default().push_back(exemplar);
-        Ok(())
     }
 
     /// Those of a time, of the series that any of the matcher sets select; sorted by series.
@@ -106,6 +134,38 @@ impl Exemplars {
 }
 
 impl Ring {
+    fn add(&mut self, series: &Labels, exemplar: Exemplar, capacity: usize) -> Result<(), Refusal> {
+        if let Some(newest) = self.series.get(series).and_then(VecDeque::back) {
+            let order = (exemplar.time_ms.cmp(&newest.time_ms))
+                .then(exemplar.value.total_cmp(&newest.value))
+                .then_with(|| exemplar.labels.cmp(&newest.labels));
+            match order {
+                Ordering::Equal => return Ok(()),
+                Ordering::Less => return Err(Refusal::OutOfOrder),
+                Ordering::Greater => {}
+            }
+        }
+        if self.arrivals.len() >= capacity {
+            self.forget_oldest();
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.add(series, &exemplar);
+        }
+        self.arrivals.push_back(series.clone());
+        self.series.entry(series.clone()).or_default().push_back(exemplar);
+        Ok(())
+    }
+
+    /// All of them, in the order in which they came.
+    fn in_order(&self) -> impl Iterator<Item = (&Labels, &Exemplar)> {
+        let mut seen: HashMap<&Labels, usize> = HashMap::new();
+        self.arrivals.iter().filter_map(move |series| {
+            let next = seen.entry(series).or_default();
+            *next += 1;
+            Some((series, self.series.get(series)?.get(*next - 1)?))
+        })
+    }
+
     fn forget_oldest(&mut self) {
         let Some(series) = self.arrivals.pop_front() else { return };
         if let Some(list) = self.series.get_mut(&series) {
@@ -151,5 +211,52 @@ mod tests {
         let ring = kept.ring();
         assert_eq!(ring.arrivals.len(), 3);
         assert!(!ring.series.contains_key(&series("1")));
+    }
+
+    #[test]
+    fn they_come_back_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = || Arc::new(disk::Folder::new(dir.path()));
+        let all = [vec![Matcher::equal("__name__", "m")]];
+        let names = || {
+            let names = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+            let mut names: Vec<_> = names.map(|n| n.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let fresh = || {
+            let kept = Exemplars::new(10);
+            kept.keep_in(files());
+            kept
+        };
+        let kept = fresh();
+        assert!(names().is_empty());
+        for round in 0..37 {
+            let series = series(&(round % 3).to_string());
+            kept.add(&series, exemplar(round, 1.0)).unwrap();
+            kept.flush();
+        }
+        let before = kept.select(&all, 0, 100);
+        assert_eq!(before.values().map(Vec::len).sum::<usize>(), 10);
+        assert!(names().len() <= 2, "{:?}", names());
+        drop(kept);
+        // As after a crash within the last one.
+        let last = dir.path().join(names().pop().unwrap());
+        let mut bytes = std::fs::read(&last).unwrap();
+        bytes.extend_from_slice(&[9, 0, 0, 0, 1]);
+        std::fs::write(&last, &bytes).unwrap();
+        let kept = fresh();
+        assert_eq!(kept.select(&all, 0, 100), before);
+        assert_eq!(names().len(), 1, "{:?}", names());
+        // Damage is set aside, and the rest is there.
+        let path = dir.path().join(names().pop().unwrap());
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.len() - 3;
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let left = fresh().select(&all, 0, 100);
+        assert_eq!(left.values().map(Vec::len).sum::<usize>(), 9);
+        assert!(names().contains(&"quarantine".to_owned()), "{:?}", names());
+        assert_eq!(fresh().select(&all, 0, 100), left);
     }
 }

@@ -22,14 +22,16 @@ pub async fn features(api: Shared) -> Result<Response, Failure> {
     let deltas = receive.otlp.as_ref().is_some_and(|o| o.deltas);
     answer::success_data(&json!({
         "api": {
-            "admin": false,
+            "admin": api.admin,
             "label_values_match": true,
             "lifecycle": false,
             "otlp_write_receiver": receive.otlp.is_some(),
             "query_stats": true,
             "query_warnings": true,
             "remote_write_receiver": receive.remote_write,
-            "search": false,
+            "search": true,
+            "search_fuzz_alg_jarowinkler": true,
+            "search_fuzz_alg_subsequence": true,
             "time_range_labels": true,
             "time_range_series": true,
         },

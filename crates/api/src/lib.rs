@@ -1,12 +1,15 @@
 //! What Kubevigil answers over HTTP: the Prometheus API (`/api/v1`), what Prometheus has no word
 //! for (`/api/vigil/v1`, docs/api.md), metrics, health and the pages.
 //!
-//! The crate listens nowhere (that is `http`'s), stores nothing and starts no task of its own but
-//! the threads on which queries run. Parameters, error texts and status codes are those of
-//! Prometheus's `web/api/v1/api.go`, version 3.15.
+//! The crate listens nowhere (that is `http`'s), stores nothing but exemplars, and starts nothing of
+//! its own but the threads on which queries run and what writes to a listener of notifications.
+//! Parameters, error texts and status codes are those of Prometheus's `web/api/v1/api.go`, version 3.15.
 
 #![forbid(unsafe_code)]
 
+pub mod access;
+mod admin;
+mod announcements;
 pub mod answer;
 pub mod backend;
 pub mod exemplars;
@@ -16,6 +19,7 @@ mod health;
 mod json;
 pub mod kubernetes;
 mod metrics;
+mod openapi;
 pub mod otlp;
 pub mod parameters;
 mod prometheus_status;
@@ -25,6 +29,7 @@ pub mod receive;
 mod remote_read;
 mod remote_write;
 mod run;
+mod search;
 mod series;
 mod stream;
 mod syntax_tree;
@@ -39,6 +44,7 @@ mod tests;
 /// Fuzz bodies: what must hold for any bytes. Driven by proptest on stable and by cargo-fuzz.
 #[doc(hidden)]
 pub mod fuzz {
+    pub use crate::exemplars::fuzz as exemplars;
     pub use crate::otlp::fuzz::request as otlp;
     pub use crate::remote_read::fuzz::request as remote_read;
     pub use crate::remote_write::fuzz::request as remote_write;
@@ -50,6 +56,7 @@ pub use backend::{Backend, Families};
 use axum::Router;
 use axum::extract::OriginalUri;
 use axum::http::{Method, StatusCode};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, delete, get, options, post};
 use std::sync::Arc;
@@ -63,12 +70,34 @@ pub struct Limits {
     pub timeout: Duration,
     /// How many run at once; more wait.
     pub concurrency: usize,
+    /// Bytes of memory that one may hold; `None`: as many as it needs.
+    pub query_bytes: Option<u64>,
+    /// Bytes of memory that all together may hold; `None`: as many as they need.
+    pub total_bytes: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { timeout: Duration::from_secs(120), concurrency: 20 }
+        let timeout = Duration::from_secs(120);
+        Limits { timeout, concurrency: 20, query_bytes: None, total_bytes: None }
     }
+}
+
+/// What an API is made of beside its backend.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// What queries may take.
+    pub limits: Limits,
+    /// What senders may send.
+    pub receive: receive::Options,
+    /// The queries that run.
+    pub queries: Arc<queries::Queries>,
+    /// The exemplars that were sent.
+    pub exemplars: Arc<exemplars::Exemplars>,
+    /// Whether what is kept may be changed below `/api/v1/admin/`.
+    pub admin: bool,
+    /// Which users may do what.
+    pub users: access::Users,
 }
 
 /// The API's state.
@@ -77,9 +106,13 @@ pub struct Api {
     engine: promql::Engine,
     limits: Limits,
     slots: Arc<Semaphore>,
+    memory: promql::MemoryLimits,
     receiver: receive::Receiver,
-    exemplars: exemplars::Exemplars,
+    exemplars: Arc<exemplars::Exemplars>,
     queries: Arc<queries::Queries>,
+    announcements: announcements::Announcements,
+    admin: bool,
+    users: Arc<access::Users>,
 }
 
 /// What every handler gets.
@@ -87,22 +120,33 @@ type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
     /// An API before a backend.
-    pub fn new(
-        backend: Arc<dyn Backend>,
-        engine: promql::Engine,
-        limits: Limits,
-        receive: receive::Options,
-        queries: Arc<queries::Queries>,
-    ) -> Arc<Api> {
+    pub fn new(backend: Arc<dyn Backend>, engine: promql::Engine, options: Options) -> Arc<Api> {
+        let Options { limits, receive, queries, exemplars, admin, users } = options;
         let slots = Arc::new(Semaphore::new(limits.concurrency.max(1)));
+        let pool = limits.total_bytes.map(promql::Pool::new);
+        let memory = promql::MemoryLimits { query_bytes: limits.query_bytes, pool };
         let receiver = receive::Receiver::new(receive);
-        let exemplars = exemplars::Exemplars::new(exemplars::CAPACITY);
-        Arc::new(Api { backend, engine, limits, slots, receiver, exemplars, queries })
+        let announcements = announcements::Announcements::default();
+        let users = Arc::new(users);
+        Arc::new(Api {
+            backend,
+            engine,
+            limits,
+            slots,
+            memory,
+            receiver,
+            exemplars,
+            queries,
+            announcements,
+            admin,
+            users,
+        })
     }
 
     /// Everything that is answered.
     pub fn router(self: Arc<Api>) -> Router {
-        Router::new()
+        let users = self.users.clone();
+        let router = Router::new()
             .nest("/api/v1", prometheus())
             .route("/api/vigil/v1/status", get(vigil::status))
             .route("/api/vigil/v1/containers", get(vigil::containers))
@@ -119,7 +163,11 @@ impl Api {
             .route("/readyz", get(health::ready))
             .route("/version", get(prometheus_status::version))
             .fallback(ui::page)
-            .with_state(self)
+            .with_state(self);
+        match users.restrict() {
+            true => router.layer(middleware::from_fn_with_state(users, access::by_user)),
+            false => router,
+        }
     }
 }
 
@@ -148,7 +196,16 @@ fn prometheus() -> Router<Arc<Api>> {
         .route("/status/tsdb", get(tsdb_status::tsdb))
         .route("/features", get(features::features))
         .route("/status/self_metrics", get(features::self_metrics))
-        .route("/notifications", get(targets::notifications))
+        .route("/status/tsdb/blocks", get(tsdb_status::blocks))
+        .route("/notifications", get(announcements::list))
+        .route("/notifications/live", get(announcements::live))
+        .route("/openapi.yaml", get(openapi::document))
+        .route("/search/metric_names", both(search::metric_names))
+        .route("/search/label_names", both(search::label_names))
+        .route("/search/label_values", both(search::label_values))
+        .route("/admin/tsdb/delete_series", changing(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", changing(admin::clean_tombstones))
+        .route("/admin/tsdb/snapshot", changing(admin::snapshot))
         .route("/otlp/v1/metrics", post(otlp::metrics))
         .route("/read", post(remote_read::read))
         .route("/write", post(remote_write::write))
@@ -162,6 +219,15 @@ where
     T: 'static,
 {
     get(handler.clone()).post(handler).options(no_content)
+}
+
+/// A handler for POST and PUT.
+fn changing<H, T>(handler: H) -> MethodRouter<Arc<Api>>
+where
+    H: axum::handler::Handler<T, Arc<Api>>,
+    T: 'static,
+{
+    post(handler.clone()).put(handler).options(no_content)
 }
 
 async fn no_content() -> StatusCode {

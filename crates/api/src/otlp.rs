@@ -17,6 +17,7 @@ mod translate;
 #[doc(hidden)]
 pub mod fuzz;
 
+use crate::queries::Origin;
 use crate::query::now_ms;
 use crate::receive::{self, Batch, Charge, Coding, Protocol, Reason, Refused, Written};
 use crate::{Api, Shared};
@@ -136,7 +137,7 @@ const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
 /// `POST /api/v1/otlp/v1/metrics`
-pub async fn metrics(api: Shared, headers: HeaderMap, body: Body) -> Response {
+pub async fn metrics(api: Shared, origin: Origin, headers: HeaderMap, body: Body) -> Response {
     if api.receiver.options.otlp.is_none() {
         let why = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver";
         return Refused::new(404, why).into_response();
@@ -148,7 +149,7 @@ pub async fn metrics(api: Shared, headers: HeaderMap, body: Body) -> Response {
             return Refused::new(400, why).into_response();
         }
     };
-    match store(&api, is_json, coding, body).await {
+    match store(&api, (is_json, coding), origin, body).await {
         Ok(written) => answer(is_json, &written),
         Err(refused) => refused.into_response(),
     }
@@ -185,18 +186,18 @@ fn negotiate(headers: &HeaderMap) -> Result<(bool, Coding), String> {
 
 async fn store(
     api: &Arc<Api>,
-    is_json: bool,
-    coding: Coding,
+    form: (bool, Coding),
+    origin: Origin,
     body: Body,
 ) -> Result<Written, Refused> {
     let (packed, charge) = api.receiver.read(body).await?;
-    receive::take(api, move |api| unpack_and_write(api, is_json, coding, packed, charge)).await?
+    receive::take(api, move |api| unpack_and_write(api, form, origin, packed, charge)).await?
 }
 
 fn unpack_and_write(
     api: &Api,
-    is_json: bool,
-    coding: Coding,
+    (is_json, coding): (bool, Coding),
+    origin: Origin,
     packed: Vec<u8>,
     mut charge: Charge,
 ) -> Result<Written, Refused> {
@@ -208,7 +209,7 @@ fn unpack_and_write(
     if is_json {
         body = json::to_protobuf(&body).map_err(malformed)?;
     }
-    let mut batch = Batch::new(api, now_ms());
+    let mut batch = Batch::new(api, origin, now_ms());
     let defaults = Settings::default();
     let settings = api.receiver.options.otlp.as_ref().unwrap_or(&defaults);
     translate::translate(&body, settings, &mut batch).map_err(|e| malformed(e.to_string()))?;

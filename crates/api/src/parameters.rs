@@ -46,6 +46,15 @@ impl Parameters {
         }
     }
 
+    /// As [`Parameters::time_or`], with the error's bare words.
+    pub fn plain_time_or(&self, name: &str, default: i64) -> Result<i64, Failure> {
+        match self.get(name) {
+            "" => Ok(default),
+            text => parse_time(text)
+                .map_err(|why| Failure::BadData(format!("invalid time value for '{name}': {why}"))),
+        }
+    }
+
     /// A time in milliseconds that must be there.
     pub fn time(&self, name: &str) -> Result<i64, Failure> {
         parse_time(self.get(name)).map_err(|why| Failure::parameter(name, why))
@@ -89,7 +98,7 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
     async fn from_request(request: Request, _: &S) -> Result<Parameters, Failure> {
         let (head, body) = request.into_parts();
         let mut all = Parameters::default();
-        if head.method == Method::POST {
+        if matches!(head.method, Method::POST | Method::PUT) {
             all = form(&head.headers, body).await?;
         }
         if let Some(query) = head.uri.query() {
@@ -233,6 +242,18 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     }
     promql::duration::parse_duration(text)
         .map_err(|_| format!("cannot parse {quoted} to a valid duration"))
+}
+
+/// A truth in any of the spellings that Go takes, with its words where it is none.
+pub fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => {
+            let quoted = model::labels::Quoted(text);
+            Err(format!("strconv.ParseBool: parsing {quoted}: invalid syntax"))
+        }
+    }
 }
 
 /// A whole number, with Go's words where it is none.

@@ -157,7 +157,7 @@ impl Queries {
         state.next += 1;
         let id = state.next;
         let (began_ms, began) = (now_ms(), Instant::now());
-        let text = cut(&what.text);
+        let text = cut(&what.text, TEXT_BYTES);
         state.write(&json!({ "id": id, "query": text, "timestamp_sec": began_ms / 1000 }));
         state.running.insert(id, Running { what, origin, began_ms, began, interrupt });
         Ticket { queries: self.clone(), id }
@@ -253,8 +253,9 @@ fn date(time_ms: i64) -> String {
     if text.contains('.') { text } else { text.replace('Z', ".000Z") }
 }
 
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_BYTES);
+/// At most so many bytes of a text.
+fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -153,8 +153,8 @@ async fn evaluate(api: Shared, asked: Asked) -> Result<Response, Failure> {
 
 fn compute(api: &Api, asked: &Asked, interrupt: Interrupt) -> Result<QueryResult, Failure> {
     let storage = api.backend.storage()?;
-    let options =
-        QueryOptions { lookback_ms: asked.lookback_ms, interrupt, explain: asked.explain };
+    let (lookback_ms, memory) = (asked.lookback_ms, api.memory.clone());
+    let options = QueryOptions { lookback_ms, interrupt, memory, explain: asked.explain };
     let Evaluated { text, start_ms, end_ms, step_ms } = &asked.what;
     let outcome = match *step_ms {
         0 => api.engine.instant(&*storage, text, *start_ms, &options),
@@ -162,9 +162,10 @@ fn compute(api: &Api, asked: &Asked, interrupt: Interrupt) -> Result<QueryResult
     };
     outcome.map_err(|error| match error {
         QueryError::Parse(_) | QueryError::BadData(_) => Failure::parameter("query", error),
-        QueryError::Execution(_) | QueryError::TooManySamples(_) => {
-            Failure::Execution(error.to_string())
-        }
+        QueryError::Execution(_)
+        | QueryError::TooManySamples(_)
+        | QueryError::TooMuchMemory { .. } => Failure::Execution(error.to_string()),
+        QueryError::NoMemory { .. } => Failure::Unavailable(error.to_string()),
         QueryError::Timeout(_) => Failure::Timeout(error.to_string()),
         QueryError::Canceled(_) => Failure::Canceled(error.to_string()),
         QueryError::Storage(_) => Failure::Internal(error.to_string()),
@@ -178,6 +179,8 @@ fn write(
     timings: &Timings,
 ) -> Result<(), Gone> {
     let mut remarks = Remarks { warnings: result.warnings, infos: result.infos };
+    // The value's memory counts until it is written.
+    let _memory = result.memory;
     let out = &mut writer.buffer;
     answer::begin(out);
     out.extend_from_slice(b"{\"resultType\":");
@@ -310,13 +313,18 @@ fn write_explained(out: &mut Vec<u8>, explained: &Explained) {
     out.extend_from_slice(b"]}");
 }
 
-/// Prometheus's timings are those of its own engine's phases; of them only what we measure is told.
+/// Timings are those of Prometheus's phases; `peakBytes` is ours.
 fn write_stats(out: &mut Vec<u8>, stats: &promql::QueryStats, timings: &Timings, per_step: bool) {
     let (eval, queue) = (timings.evaluated.as_secs_f64(), timings.queued.as_secs_f64());
+    let seconds = |d: Duration| d.as_secs_f64();
     out.extend_from_slice(
         format!(
-            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{eval},\"execQueueTime\":{queue},\
+            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{eval},\"resultSortTime\":{},\
+             \"queryPreparationTime\":{},\"innerEvalTime\":{},\"execQueueTime\":{queue},\
              \"execTotalTime\":{}}},\"samples\":{{",
+            seconds(stats.sorting),
+            seconds(stats.preparing),
+            seconds(stats.evaluating),
             eval + queue
         )
         .as_bytes(),
@@ -333,8 +341,12 @@ fn write_stats(out: &mut Vec<u8>, stats: &promql::QueryStats, timings: &Timings,
         out.extend_from_slice(b"],");
     }
     let (total, peak) = (stats.total_samples, stats.peak_samples);
+    let bytes = stats.peak_bytes;
     out.extend_from_slice(
-        format!("\"totalQueryableSamples\":{total},\"peakSamples\":{peak}}}}}").as_bytes(),
+        format!(
+            "\"totalQueryableSamples\":{total},\"peakSamples\":{peak},\"peakBytes\":{bytes}}}}}"
+        )
+        .as_bytes(),
     );
 }
 

@@ -4,11 +4,13 @@
 mod batch;
 mod body;
 mod labels;
+mod rate;
 mod stats;
 
 pub use batch::{Batch, Pair, Written};
 pub use body::{Charge, Coding};
 pub use labels::{LabelLimits, text as series_text};
+pub use rate::Rates;
 pub use stats::{Protocol, Reason, Stats};
 
 use crate::{Api, Failure};
@@ -45,6 +47,8 @@ pub struct Limits {
     pub labels: LabelLimits,
     /// No series begins while the store's head has so many.
     pub series: u64,
+    /// Samples a second of each sender; 0: as many as they like.
+    pub samples_per_second: u64,
 }
 
 impl Default for Limits {
@@ -54,6 +58,7 @@ impl Default for Limits {
             total_bytes: 256 << 20,
             labels: LabelLimits::default(),
             series: u64::MAX,
+            samples_per_second: 0,
         }
     }
 }
@@ -66,10 +71,12 @@ pub struct Receiver {
     in_memory: Arc<AtomicU64>,
     /// How many requests are unpacked and written at once: more would only wait for each other.
     slots: Arc<Semaphore>,
+    /// How much each sender sends.
+    rates: Rates,
 }
 
 /// How long a sender is asked to wait before it sends again what could not be taken now.
-const RETRY_AFTER_SECONDS: &str = "5";
+const RETRY_AFTER_SECONDS: u64 = 5;
 /// How long a request waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
 /// How many requests are unpacked and written at once.
@@ -81,7 +88,8 @@ impl Receiver {
     /// A receiver that has received nothing.
     pub fn new(options: Options) -> Receiver {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        Receiver { options, in_memory: Arc::default(), slots }
+        let rates = Rates::new(options.limits.samples_per_second);
+        Receiver { options, in_memory: Arc::default(), slots, rates }
     }
 }
 
@@ -111,12 +119,14 @@ pub struct Refused {
     pub status: u16,
     /// Why.
     pub why: String,
+    /// How many seconds later it may be sent again, where that is known.
+    pub retry_seconds: Option<u64>,
 }
 
 impl Refused {
     /// With a status.
     pub fn new(status: u16, why: impl Into<String>) -> Refused {
-        Refused { status, why: why.into() }
+        Refused { status, why: why.into(), retry_seconds: None }
     }
 
     /// For now: the sender sends it again.
@@ -139,7 +149,7 @@ impl IntoResponse for Refused {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
         let mut response = (status, format!("{}\n", self.why)).into_response();
         if matches!(self.status, 429 | 503) {
-            let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            let seconds = HeaderValue::from(self.retry_seconds.unwrap_or(RETRY_AFTER_SECONDS));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response

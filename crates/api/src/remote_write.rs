@@ -5,6 +5,7 @@
 mod v1;
 mod v2;
 
+use crate::queries::Origin;
 use crate::query::now_ms;
 use crate::receive::{self, Batch, Charge, Coding, Protocol, Reason, Refused, Written};
 use crate::{Api, Shared};
@@ -23,7 +24,7 @@ const MEDIA_TYPE: &str = "application/x-protobuf";
 const MESSAGES: &str = "prometheus.WriteRequest, io.prometheus.write.v2.Request";
 
 /// `POST /api/v1/write`
-pub async fn write(api: Shared, headers: HeaderMap, body: Body) -> Response {
+pub async fn write(api: Shared, origin: Origin, headers: HeaderMap, body: Body) -> Response {
     if !api.receiver.options.remote_write {
         let why =
             "remote write receiver needs to be enabled with --web.enable-remote-write-receiver";
@@ -36,7 +37,7 @@ pub async fn write(api: Shared, headers: HeaderMap, body: Body) -> Response {
             return Refused::new(415, why).into_response();
         }
     };
-    match store(&api, protocol, body).await {
+    match store(&api, protocol, origin, body).await {
         Ok(written) => answer(protocol, &written),
         Err(refused) => {
             let mut response = refused.into_response();
@@ -46,19 +47,25 @@ pub async fn write(api: Shared, headers: HeaderMap, body: Body) -> Response {
     }
 }
 
-async fn store(api: &Arc<Api>, protocol: Protocol, body: Body) -> Result<Written, Refused> {
+async fn store(
+    api: &Arc<Api>,
+    protocol: Protocol,
+    origin: Origin,
+    body: Body,
+) -> Result<Written, Refused> {
     let (packed, charge) = api.receiver.read(body).await?;
-    receive::take(api, move |api| unpack_and_write(api, protocol, packed, charge)).await?
+    receive::take(api, move |api| unpack_and_write(api, protocol, origin, packed, charge)).await?
 }
 
 fn unpack_and_write(
     api: &Api,
     protocol: Protocol,
+    origin: Origin,
     packed: Vec<u8>,
     mut charge: Charge,
 ) -> Result<Written, Refused> {
     let body = api.receiver.unpack(packed, Coding::Snappy, &mut charge)?;
-    let mut batch = Batch::new(api, now_ms());
+    let mut batch = Batch::new(api, origin, now_ms());
     decode(protocol, &body, &mut batch).map_err(|e| {
         api.receiver.options.stats.refuse(Reason::Malformed, 1);
         Refused::new(400, e.to_string())

@@ -22,7 +22,7 @@ pub struct Writer {
     /// To append to; [`Writer::next`] sends it on.
     pub buffer: Vec<u8>,
     head: Option<oneshot::Sender<Head>>,
-    pieces: Option<mpsc::Sender<Result<Bytes, Broken>>>,
+    pieces: Option<Pieces>,
     respond: fn(Body) -> Response,
 }
 
@@ -30,10 +30,19 @@ pub struct Writer {
 /// the answer, so that nobody takes it for a whole one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Broken(Failure);
+pub struct Broken(Failure);
 
 /// The client went away.
 pub struct Gone;
+
+/// The writing end of a body.
+pub type Pieces = mpsc::Sender<Result<Bytes, Broken>>;
+
+/// A body, and where its pieces are put.
+pub fn channel() -> (Pieces, Body) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    (sender, Body::new(Received(receiver)))
+}
 
 impl Writer {
     /// A writer of JSON that answers to `head`.
@@ -63,9 +72,9 @@ impl Writer {
 
     fn send(&mut self) -> Result<(), Gone> {
         if let Some(head) = self.head.take() {
-            let (sender, receiver) = mpsc::channel(WAITING);
+            let (sender, body) = channel();
             self.pieces = Some(sender);
-            let answer = (self.respond)(Body::new(Pieces(receiver)));
+            let answer = (self.respond)(body);
             head.send(Ok(answer)).map_err(|_| Gone)?;
         }
         let piece = Bytes::from(std::mem::take(&mut self.buffer));
@@ -87,9 +96,9 @@ impl Writer {
     }
 }
 
-struct Pieces(mpsc::Receiver<Result<Bytes, Broken>>);
+struct Received(mpsc::Receiver<Result<Bytes, Broken>>);
 
-impl HttpBody for Pieces {
+impl HttpBody for Received {
     type Data = Bytes;
     type Error = Broken;
 

@@ -127,8 +127,3 @@ pub async fn alerts() -> Result<Response, Failure> {
 pub async fn alertmanagers() -> Result<Response, Failure> {
     answer::success_data(&json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }))
 }
-
-/// `GET /api/v1/notifications`.
-pub async fn notifications() -> Result<Response, Failure> {
-    answer::success_data(&json!([]))
-}

@@ -1,7 +1,7 @@
 //! The API over a real store in a folder of its own, asked through its router.
 
-use crate::backend::{Families, Metadata, Round, Status, Target};
-use crate::{Api, Backend, Failure, Limits, otlp, queries, receive};
+use crate::backend::{Families, Metadata, Notice, Round, Severity, Status, Target};
+use crate::{Api, Backend, Failure, Limits, Options, otlp, receive};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -15,6 +15,8 @@ use std::time::Duration;
 use tower::ServiceExt;
 use tsdb::Db;
 
+mod service;
+
 /// The newest sample of the store, in milliseconds since the Unix epoch.
 const NOW_MS: i64 = 1_700_000_060_000;
 
@@ -24,7 +26,7 @@ struct Shelf {
     /// Reads wait while it is true.
     held: Mutex<bool>,
     released: Condvar,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Shelf {
@@ -39,7 +41,7 @@ impl Shelf {
             short_of_memory: AtomicBool::new(false),
             held: Mutex::new(false),
             released: Condvar::new(),
-            _folder: folder,
+            folder,
         })
     }
 
@@ -93,6 +95,10 @@ impl Backend for Shelf {
         self.db.clone().ok_or_else(|| Failure::Unavailable("opening".into()))
     }
 
+    fn database(&self) -> Result<Db, Failure> {
+        self.db.clone().ok_or_else(|| Failure::Unavailable("opening".into()))
+    }
+
     fn admit(&self) -> Result<(), Failure> {
         match self.short_of_memory.load(Ordering::Relaxed) {
             true => Err(Failure::Unavailable("not enough memory".into())),
@@ -138,8 +144,12 @@ impl Backend for Shelf {
         ]))
     }
 
-    fn cardinality(&self, limit: usize) -> Result<tsdb::Cardinality, Failure> {
-        Ok(self.db.as_ref().unwrap().cardinality(limit))
+    fn notices(&self) -> Vec<Notice> {
+        let notice = |severity, what: &str| {
+            let (what, why) = (what.to_owned(), "so it is".to_owned());
+            Notice { severity, what, why, remedy: None }
+        };
+        vec![notice(Severity::Info, "Nothing"), notice(Severity::Warning, "Something")]
     }
 
     fn write_families(&self, _: Families, sink: &mut dyn Sink) {
@@ -153,14 +163,19 @@ impl Backend for Shelf {
 }
 
 fn router(shelf: Arc<Shelf>) -> Router {
-    let limits = Limits { timeout: Duration::from_secs(5), concurrency: 2 };
+    router_with(shelf, |options| options)
+}
+
+fn router_with(shelf: Arc<Shelf>, change: impl FnOnce(Options) -> Options) -> Router {
+    let limits = Limits { timeout: Duration::from_secs(5), concurrency: 2, ..Limits::default() };
     let receive = receive::Options {
         remote_write: true,
         otlp: Some(otlp::Settings::default()),
         ..receive::Options::default()
     };
     let engine = promql::Engine::new(promql::EngineOptions::default());
-    Api::new(shelf, engine, limits, receive, queries::Queries::new(None)).router()
+    let options = Options { limits, receive, admin: true, ..Options::default() };
+    Api::new(shelf, engine, change(options)).router()
 }
 
 async fn ask(router: Router, request: Request<Body>) -> (StatusCode, HeaderMap, String) {

@@ -50,6 +50,8 @@ pub struct Fixed {
     pub received: Arc<api::receive::Stats>,
     /// The queries that run.
     pub queries: Arc<api::queries::Queries>,
+    /// The exemplars that were sent.
+    pub exemplars: Arc<api::exemplars::Exemplars>,
     /// What root would add and the like: true from the start.
     pub notices: Vec<Notice>,
 }
@@ -153,8 +155,10 @@ impl Machine {
         *lock(&self.opening) = None;
     }
 
-    /// Names the queries that ran when the program was killed the last time.
-    pub fn unfinished(&self, folder: &disk::Folder) {
+    /// Takes over what else is kept in the data folder: exemplars, and the queries that ran when the
+    /// program was killed the last time, which are named.
+    pub fn take_over(&self, folder: &Arc<disk::Folder>) {
+        self.fixed.exemplars.keep_in(folder.clone());
         for query in self.fixed.queries.keep_in(folder) {
             self.happened(Notice {
                 severity: Severity::Warning,
@@ -223,7 +227,7 @@ impl Machine {
         self.dead.store(true, Ordering::Relaxed);
     }
 
-    fn notices(&self) -> Vec<Notice> {
+    fn known_notices(&self) -> Vec<Notice> {
         let mut notices = self.fixed.notices.clone();
         if let Some(why) = lock(&self.not_keeping).clone() {
             notices.push(Notice {
@@ -298,10 +302,7 @@ pub fn standing_notices(options: &Options, is_root: bool) -> Vec<Notice> {
 
 impl Backend for Machine {
     fn storage(&self) -> Result<Arc<dyn Storage>, Failure> {
-        match self.store() {
-            Some(db) => Ok(Arc::new(db.clone())),
-            None => Err(Failure::Unavailable("the data folder is being opened".into())),
-        }
+        Ok(Arc::new(self.database()?))
     }
 
     fn receiver(&self) -> Result<Db, Failure> {
@@ -310,6 +311,10 @@ impl Backend for Machine {
             let why = "memory is at its limit; raise --memory-limit or send fewer series";
             return Err(Failure::Unavailable(why.into()));
         }
+        self.database()
+    }
+
+    fn database(&self) -> Result<Db, Failure> {
         let closed = || Failure::Unavailable("the data folder is being opened".into());
         self.store().cloned().ok_or_else(closed)
     }
@@ -358,7 +363,7 @@ impl Backend for Machine {
             },
             store: self.store_status(),
             collectors: self.node().collectors().to_vec(),
-            notices: self.notices(),
+            notices: self.known_notices(),
             flags: fixed.flags.clone(),
         }
     }
@@ -390,9 +395,8 @@ impl Backend for Machine {
         kept.1.clone()
     }
 
-    fn cardinality(&self, limit: usize) -> Result<tsdb::Cardinality, Failure> {
-        let closed = || Failure::Unavailable("the data folder is being opened".into());
-        Ok(self.store().ok_or_else(closed)?.cardinality(limit))
+    fn notices(&self) -> Vec<Notice> {
+        self.known_notices()
     }
 
     fn write_families(&self, of: Families, sink: &mut dyn Sink) {

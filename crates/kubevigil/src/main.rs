@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access_options;
 mod clock;
 mod collect;
 mod export;

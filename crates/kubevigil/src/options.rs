@@ -1,5 +1,6 @@
 //! The command line. Whatever one upstream program alone calls an option, it is called here too.
 
+use crate::access_options::{Administration, Rights};
 use crate::receive_options::Receiving;
 use crate::server::options::ServerOptions;
 use crate::simulate::Simulate;
@@ -101,6 +102,14 @@ pub struct Options {
     /// Answer beyond loopback without TLS and without asking who it is
     #[arg(long, help_heading = "Serving")]
     pub listen_insecure: bool,
+
+    /// Who may do what.
+    #[command(flatten)]
+    pub rights: Rights,
+
+    /// Whether what is kept may be changed.
+    #[command(flatten)]
+    pub administration: Administration,
 
     /// What is kept of it.
     #[command(flatten)]
@@ -253,6 +262,24 @@ pub struct Limits {
     /// How many samples a query may hold in memory [default: 50000000, less where memory is limited]
     #[arg(long = "query.max-samples", value_name = "NUMBER", help_heading = "Limits")]
     pub query_samples: Option<usize>,
+
+    /// Memory that one query may take [default: a quarter of --memory-limit]
+    #[arg(
+        long = "query.max-memory",
+        value_name = "SIZE",
+        value_parser = size,
+        help_heading = "Limits"
+    )]
+    pub query_memory: Option<u64>,
+
+    /// Memory that all queries together may take [default: half of --memory-limit]
+    #[arg(
+        long = "query.max-total-memory",
+        value_name = "SIZE",
+        value_parser = size,
+        help_heading = "Limits"
+    )]
+    pub queries_memory: Option<u64>,
 
     /// Write each query that ended to this file, a line of JSON each
     #[arg(long = "query.log-file", value_name = "FILE", help_heading = "Limits")]

@@ -106,6 +106,16 @@ pub struct Receiving {
     )]
     pub label_value: usize,
 
+    /// Samples a second that each sender may send [default: no limit]
+    #[arg(
+        long = "receive.sample-rate-limit",
+        value_name = "NUMBER",
+        default_value = "0",
+        hide_default_value = true,
+        help_heading = "Receiving"
+    )]
+    pub samples_per_second: u64,
+
     /// No series of a sender's begins while so many are written to [default: no limit]
     #[arg(long = "receive.series-limit", value_name = "NUMBER", help_heading = "Receiving")]
     pub series: Option<u64>,
@@ -141,6 +151,7 @@ impl Receiving {
                     value_bytes: self.label_value,
                 },
                 series: self.series.unwrap_or(u64::MAX),
+                samples_per_second: self.samples_per_second,
             },
             retention_ms: milliseconds(retention),
             stats,

@@ -191,6 +191,7 @@ fn parts(
         listener: listener.stats(),
         received: Arc::default(),
         queries: queries(&options.limits)?,
+        exemplars: Arc::default(),
         keeps_history: !options.core_metrics_only,
     };
     let pipeline =
@@ -301,8 +302,16 @@ fn router(parts: &Parts) -> Router {
     let options = &parts.options;
     let receive =
         options.receiving.options(options.history.retention, options.limits.lookback, received);
-    let queries = parts.hub.fixed.queries.clone();
-    let series = Api::new(backend, engine, limits(&options.limits), receive, queries).router();
+    let options = api::Options {
+        limits: limits(&options.limits, parts.hub.fixed.memory_limit),
+        receive,
+        queries: parts.hub.fixed.queries.clone(),
+        exemplars: parts.hub.fixed.exemplars.clone(),
+        admin: options.administration.enabled,
+        // The cluster says who may do what.
+        users: api::access::Users::default(),
+    };
+    let series = Api::new(backend, engine, options).router();
     let series = series.layer(axum::middleware::from_fn_with_state(gate, gate::by_path));
     Router::new().merge(health::router(checks(parts))).merge(frame).fallback_service(series)
 }
@@ -387,7 +396,9 @@ fn open(parts: Arc<Parts>) -> tokio::sync::oneshot::Receiver<anyhow::Result<()>>
         let dir = parts.dir.join("series");
         let outcome = Db::open(&dir, store_options(&parts.options.history, progress));
         let outcome = outcome.map(|db| {
-            for query in parts.hub.fixed.queries.keep_in(&Folder::new(&dir)) {
+            let folder = Arc::new(Folder::new(&dir));
+            parts.hub.fixed.exemplars.keep_in(folder.clone());
+            for query in parts.hub.fixed.queries.keep_in(&folder) {
                 tracing::warn!("a query ran when the program ended the last time: {query}");
             }
             let (seconds, dir) = (start.elapsed().as_secs_f64(), dir.display());

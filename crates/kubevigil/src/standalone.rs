@@ -63,13 +63,18 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
     let api = Api::new(
         machine.clone(),
         engine(&options.limits, machine.fixed.memory_limit),
-        limits(&options.limits),
-        options.receiving.options(
-            options.history.retention,
-            options.limits.lookback,
-            machine.fixed.received.clone(),
-        ),
-        machine.fixed.queries.clone(),
+        api::Options {
+            limits: limits(&options.limits, machine.fixed.memory_limit),
+            receive: options.receiving.options(
+                options.history.retention,
+                options.limits.lookback,
+                machine.fixed.received.clone(),
+            ),
+            queries: machine.fixed.queries.clone(),
+            exemplars: machine.fixed.exemplars.clone(),
+            admin: options.administration.enabled,
+            users: options.rights.users(),
+        },
     );
     println!("Kubevigil watches this machine: open {}", server.url());
 
@@ -152,7 +157,7 @@ fn open(
         let outcome = Db::open(&dir, store_options).map(|db| {
             let series = db.stats().series;
             let seconds = start.elapsed().as_secs_f64();
-            machine.unfinished(&Folder::new(&dir));
+            machine.take_over(&Arc::new(Folder::new(&dir)));
             let dir = dir.display();
             tracing::info!("opened {dir} with {series} series in {seconds:.2} s");
             machine.opened(db);
@@ -211,6 +216,7 @@ fn machine(options: &Options, dir: &Path, server: &http::Server) -> anyhow::Resu
         listener: server.stats(),
         received: Arc::default(),
         queries: queries(&options.limits)?,
+        exemplars: Arc::default(),
         notices: standing_notices(options, is_root),
     };
     let node = node::Node::open(node_options(options)?).context("cannot read this machine")?;
@@ -265,8 +271,13 @@ pub fn queries(options: &options::Limits) -> anyhow::Result<Arc<Queries>> {
 }
 
 /// What queries may take.
-pub fn limits(options: &options::Limits) -> Limits {
-    Limits { timeout: options.query_timeout, concurrency: options.query_concurrency.into() }
+pub fn limits(options: &options::Limits, memory_limit: Option<u64>) -> Limits {
+    Limits {
+        timeout: options.query_timeout,
+        concurrency: options.query_concurrency.into(),
+        query_bytes: options.query_memory.or(memory_limit.map(|l| l / 4)),
+        total_bytes: options.queries_memory.or(memory_limit.map(|l| l / 2)),
+    }
 }
 
 /// The folder of the option, or the one that the system sets aside for such things.

@@ -79,6 +79,11 @@ impl Labels {
         self.0.is_none()
     }
 
+    /// Bytes of memory, about; clones share them.
+    pub fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |t| t.text.len() + 4 * t.ends.len() + 64)
+    }
+
     /// The labels, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
         (0..self.len()).map(|i| self.at(i))

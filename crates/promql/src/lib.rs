@@ -19,6 +19,7 @@ pub mod function;
 pub mod fuzz;
 mod lexer;
 pub mod literal;
+pub mod memory;
 mod modifier_parser;
 mod parser;
 mod print;
@@ -28,6 +29,7 @@ mod token;
 
 pub use ast::{Expr, ParseError};
 pub use engine::Engine;
+pub use memory::{MemoryLimits, Pool};
 pub use query::{
     EngineOptions, Explained, Interrupt, MatrixSeries, ParseOptions, QueryError, QueryOptions,
     QueryResult, QueryStats, QueryValue, VectorSample,

@@ -1,9 +1,11 @@
 //! What a query is asked with and what it answers.
 
 use crate::ast::ParseError;
+use crate::memory::{MemoryLimits, Reserved};
 use model::{Histogram, Labels, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 /// What the engine may do; the defaults are Prometheus 3's own, except that no language feature
 /// is switched off.
@@ -72,6 +74,8 @@ pub struct QueryOptions {
     pub interrupt: Interrupt,
     /// Whether to tell where the time went ([`QueryResult::explain`]).
     pub explain: bool,
+    /// What it may hold in memory.
+    pub memory: MemoryLimits,
 }
 
 /// A flag that stops a query, shared between the query's thread and whoever may stop it.
@@ -87,6 +91,11 @@ impl Interrupt {
     /// The query ends with [`QueryError::Timeout`].
     pub fn time_out(&self) {
         self.0.store(2, Ordering::Relaxed);
+    }
+
+    /// Whether the query was stopped.
+    pub(crate) fn stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
     }
 
     /// Fails once the query was stopped.
@@ -112,6 +121,8 @@ pub struct QueryResult {
     pub stats: QueryStats,
     /// Where the time went, where that was asked for.
     pub explain: Option<Explained>,
+    /// The memory that the value takes of the pool.
+    pub memory: Reserved,
 }
 
 /// What an expression of a query did, or the store for it.
@@ -138,6 +149,14 @@ pub struct QueryStats {
     pub peak_samples: u64,
     /// Samples that were looked at, by step: milliseconds since the Unix epoch, and how many.
     pub samples_per_step: Vec<(i64, u64)>,
+    /// The most bytes that were counted as held at once.
+    pub peak_bytes: u64,
+    /// How long the query was prepared.
+    pub preparing: Duration,
+    /// How long it was evaluated, without what came before and behind.
+    pub evaluating: Duration,
+    /// How long its result was sorted.
+    pub sorting: Duration,
 }
 
 /// The value of a query.
@@ -211,6 +230,26 @@ pub enum QueryError {
     /// It would need too many samples (`execution`).
     #[error("query processing would load too many samples into memory in {0}")]
     TooManySamples(String),
+    /// It would need too much memory (`execution`).
+    #[error(
+        "query processing would take more than {limit} bytes of memory; ask for less, or raise \
+         --query.max-memory"
+    )]
+    TooMuchMemory {
+        /// What one query may take.
+        limit: u64,
+    },
+    /// Other queries take the memory (`unavailable`).
+    #[error(
+        "queries take {held} bytes of memory, and not more than {limit} may be; ask again later, for \
+         less, or raise --query.max-total-memory"
+    )]
+    NoMemory {
+        /// What they take.
+        held: u64,
+        /// What all may take.
+        limit: u64,
+    },
     /// It took too long (`timeout`).
     #[error("query timed out in {0}")]
     Timeout(String),

@@ -1,15 +1,14 @@
 //! The store as its users hold it.
 
 use crate::Sealed;
-use crate::store::{State, Store, lock};
+use crate::store::{Store, Stored, lock};
 use crate::{
-    Cardinality, Committed, Count, Durability, Error, Finding, Group, Metadata, Options, Refused,
-    Stats,
+    BlockInfo, Cardinality, Committed, Durability, Error, Finding, Group, Metadata, Options,
+    Refused, Stats,
 };
-use crate::{maintain, open, plan, read, seal, snapshot, tombstones};
+use crate::{cardinality, maintain, open, plan, read, seal, snapshot, tombstones};
 use disk::{Files, Folder, LogOptions};
 use model::{Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Storage};
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -210,7 +209,20 @@ impl Db {
 
     /// What takes most room in the head, at most `limit` names a list.
     pub fn cardinality(&self, limit: usize) -> Cardinality {
-        cardinality(&self.store.read(), limit)
+        cardinality::count(&self.store.read(), limit)
+    }
+
+    /// The blocks, oldest first.
+    pub fn blocks(&self) -> Vec<BlockInfo> {
+        let state = self.store.read();
+        let told = |stored: &Arc<Stored>| BlockInfo {
+            first: stored.first,
+            last: stored.last,
+            edition: stored.edition,
+            meta: stored.block.meta().clone(),
+            bytes: stored.block.size_bytes(),
+        };
+        state.blocks.iter().map(told).collect()
     }
 
     /// Fsyncs everything and releases the folder. Writing fails from then on.
@@ -278,39 +290,6 @@ fn run_tick(store: &Store) {
     if let Err(e) = maintain::tick(store, now) {
         tracing::warn!("{e}");
     }
-}
-
-fn cardinality(state: &State, limit: usize) -> Cardinality {
-    let index = &state.head.index;
-    let mut result = Cardinality { series: index.len() as u64, ..Cardinality::default() };
-    let (mut metrics, mut pairs) = (Vec::new(), Vec::new());
-    let mut values: HashMap<String, (u64, u64)> = HashMap::new();
-    index.each_label(|name, value, count| {
-        result.label_pairs += 1;
-        if name == model::labels::METRIC_NAME {
-            metrics.push(Count { name: value.into(), count });
-        }
-        pairs.push((name.to_owned(), value.to_owned(), count));
-        let of_name = values.entry(name.into()).or_default();
-        *of_name = (of_name.0 + 1, of_name.1 + value.len() as u64);
-    });
-    let values: BTreeMap<String, (u64, u64)> = values.into_iter().collect();
-    let of_values = |f: fn(&(u64, u64)) -> u64| {
-        values.iter().map(|(n, v)| Count { name: n.clone(), count: f(v) }).collect()
-    };
-    let pairs = pairs.into_iter().map(|(n, v, count)| Count { name: format!("{n}={v}"), count });
-    result.series_by_metric = top(metrics, limit);
-    result.values_by_label = top(of_values(|v| v.0), limit);
-    result.bytes_by_label = top(of_values(|v| v.1), limit);
-    result.series_by_label_pair = top(pairs.collect(), limit);
-    result
-}
-
-/// The largest counts, of equal ones the first by name.
-fn top(mut counts: Vec<Count>, limit: usize) -> Vec<Count> {
-    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
-    counts.truncate(limit);
-    counts
 }
 
 impl Storage for Db {

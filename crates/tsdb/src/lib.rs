@@ -7,6 +7,7 @@
 
 mod batch;
 pub mod block;
+mod cardinality;
 mod change;
 mod check;
 mod codec;
@@ -32,7 +33,6 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
-mod times;
 mod tombstones;
 
 pub use batch::{Batch, Committed, Group, Refusal, Refused};
@@ -41,4 +41,4 @@ pub use db::Db;
 pub use error::Error;
 pub use options::{Durability, Options, Progress};
 pub use seal::Sealed;
-pub use stats::{Cardinality, Count, Metadata, Quarantined, Stats};
+pub use stats::{BlockInfo, Cardinality, Count, Metadata, Quarantined, Stats};

@@ -11,7 +11,6 @@ use crate::codec::CodecError;
 use crate::head::Head;
 use crate::head::chunk::read_open;
 use crate::store::{State, Store, Stored, lock};
-use crate::times::Times;
 use crate::tombstones::Hidden;
 use gather::{Entry, Gather};
 use model::{Columns, Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Value};
@@ -162,8 +161,7 @@ pub(crate) struct Set {
     /// The place behind the series at which the set stands.
     next: usize,
     blocks: Vec<BlockSeries>,
-    /// Of sealed chunks, by their numbers.
-    times: Times<u64>,
+    times: Times,
     page: Page,
     warnings: Vec<String>,
 }
@@ -185,6 +183,13 @@ impl BlockSeries {
     }
 }
 
+/// The times of the sealed chunk read last.
+#[derive(Default)]
+struct Times {
+    id: u64,
+    times_ms: Vec<i64>,
+}
+
 impl Set {
     fn read_head(&mut self, own: Range<usize>, columns: &mut Columns) -> Result<u64, CodecError> {
         let mut id = 1;
@@ -197,8 +202,13 @@ impl Set {
             let (start, end) = (self.start_ms, self.end_ms);
             match piece {
                 Piece::Chunk { chunk, slot } => {
+                    if self.times.id != chunk.id {
+                        self.times.times_ms.clear();
+                        chunk.read_times(&mut self.times.times_ms)?;
+                        self.times.id = chunk.id;
+                    }
                     chunk.read(*slot, &mut self.page)?;
-                    let times = self.times.get(chunk.id, |times| chunk.read_times(times))?;
+                    let times = &self.times.times_ms;
                     note(chunk.id, block::append(&self.page, times, start, end, columns));
                 }
                 Piece::Open { ticks, changes } => {

@@ -68,6 +68,29 @@ pub struct Cardinality {
     pub bytes_by_label: Vec<Count>,
     /// Series of each `name=value`.
     pub series_by_label_pair: Vec<Count>,
+    /// Series that get no samples any more, and are forgotten once they are in a block.
+    pub ended: u64,
+    /// Of them, those of each metric.
+    pub ended_by_metric: Vec<Count>,
+    /// Series of each target, which its job and its instance name.
+    pub series_by_target: Vec<Count>,
+    /// Of them, those that ended.
+    pub ended_by_target: Vec<Count>,
+}
+
+/// A block of the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// The first log epoch whose samples it has.
+    pub first: u32,
+    /// The last one.
+    pub last: u32,
+    /// How often it was written anew because it was damaged.
+    pub edition: u32,
+    /// What it holds.
+    pub meta: crate::block::Meta,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// What is known of a metric apart from its samples.

@@ -6,10 +6,12 @@ use super::labels::{self, Wrong};
 use super::{AHEAD_MS, Limits, Protocol, Reason, Refused, Stats};
 use crate::Api;
 use crate::exemplars::Exemplar;
+use crate::queries::Origin;
 use model::prompb::SentHistogram;
 use model::protobuf::Malformed;
 use model::{Labels, Sample, Value, value::is_stale};
 use std::sync::Arc;
+use std::time::Instant;
 use tsdb::{Metadata, Refusal};
 
 /// So many mistakes are told one by one.
@@ -25,6 +27,7 @@ pub type Pair<'a> = (&'a [u8], &'a [u8]);
 pub struct Batch {
     limits: Limits,
     stats: Arc<Stats>,
+    sender: Origin,
     /// The least and the greatest time that is taken.
     oldest_ms: i64,
     newest_ms: i64,
@@ -57,14 +60,15 @@ pub struct Written {
 }
 
 impl Batch {
-    /// A batch at `now_ms`, in which nothing is.
-    pub fn new(api: &Api, now_ms: i64) -> Batch {
+    /// A batch of `sender` at `now_ms`, in which nothing is.
+    pub fn new(api: &Api, sender: Origin, now_ms: i64) -> Batch {
         let options = &api.receiver.options;
         let mut batch = Batch::of(options.limits, options.stats.clone());
         if options.retention_ms > 0 {
             batch.oldest_ms = now_ms.saturating_sub(options.retention_ms);
         }
         batch.newest_ms = now_ms.saturating_add(AHEAD_MS);
+        batch.sender = sender;
         batch
     }
 
@@ -73,6 +77,7 @@ impl Batch {
         Batch {
             limits,
             stats,
+            sender: Origin::default(),
             oldest_ms: i64::MIN,
             newest_ms: i64::MAX,
             samples: Vec::new(),
@@ -204,6 +209,7 @@ impl Batch {
             Refused::later(why)
         };
         let db = api.backend.receiver().map_err(|e| unavailable(e.to_string()))?;
+        self.charge(api)?;
         let (_, refused) = db
             .receive(&self.samples, &self.families, self.limits.series)
             .map_err(|e| unavailable(e.to_string()))?;
@@ -235,7 +241,9 @@ impl Batch {
             let why = format!("{why} for series {}", labels::text(series));
             self.mistake_at(self.places[refused.index], reason, 1, why);
         }
-        for (place, series, exemplar) in std::mem::take(&mut self.exemplars) {
+        let exemplars = std::mem::take(&mut self.exemplars);
+        let any = !exemplars.is_empty();
+        for (place, series, exemplar) in exemplars {
             match api.exemplars.add(&series, exemplar) {
                 Ok(()) => written.exemplars += 1,
                 Err(why) => {
@@ -244,10 +252,32 @@ impl Batch {
                 }
             }
         }
+        if any {
+            api.exemplars.flush();
+        }
         self.stats.written(protocol, written.samples + written.histograms);
         written.refused = self.refused;
         written.wrong = self.told();
         Ok(written)
+    }
+
+    /// Refuses the request where its sender sends more than it may.
+    fn charge(&self, api: &Api) -> Result<(), Refused> {
+        let samples = self.samples.len() as u64;
+        let taken = api.receiver.rates.take(&self.sender, samples, Instant::now());
+        taken.map_err(|wait| {
+            self.stats.refuse(Reason::RateLimit, samples);
+            let most = self.limits.samples_per_second;
+            let mut refused = Refused::new(
+                429,
+                format!(
+                    "more than {most} samples a second from this sender; send it again later \
+                     (--receive.sample-rate-limit)"
+                ),
+            );
+            refused.retry_seconds = Some(wait.as_secs() + 1);
+            refused
+        })
     }
 
     /// The mistakes in the order of the request, a line each.

@@ -47,6 +47,8 @@ pub enum Reason {
     Untranslatable,
     /// An exemplar that is none, or older than its series' newest.
     Exemplar,
+    /// The sender sends more than it may.
+    RateLimit,
 }
 
 const REQUESTS: [(Reason, &str); 5] = [
@@ -57,7 +59,7 @@ const REQUESTS: [(Reason, &str); 5] = [
     (Reason::Unavailable, "unavailable"),
 ];
 
-const SAMPLES: [(Reason, &str); 9] = [
+const SAMPLES: [(Reason, &str); 10] = [
     (Reason::InvalidLabels, "invalid_labels"),
     (Reason::LabelLimit, "label_limit"),
     (Reason::SeriesLimit, "series_limit"),
@@ -67,6 +69,7 @@ const SAMPLES: [(Reason, &str); 9] = [
     (Reason::InvalidHistogram, "invalid_histogram"),
     (Reason::Untranslatable, "untranslatable"),
     (Reason::Exemplar, "exemplar"),
+    (Reason::RateLimit, "rate_limit"),
 ];
 
 /// Counters of the endpoints that take samples.

@@ -1,5 +1,6 @@
 //! Who may ask what: the cluster's answers, put before every route.
 
+use api::access::Need;
 use api::kubernetes::{Access, Attributes, Caller, Deciding, Status};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -95,14 +96,11 @@ fn of_store(method: &str, path: &str) -> Attributes {
     if path == "/metrics" {
         return Attributes { verb: method.to_ascii_lowercase(), path, ..Attributes::default() };
     }
-    let (resource, verb) = if path.starts_with("/api/v1/admin/") {
-        ("series", "delete")
-    } else if path == "/api/v1/write" || path.starts_with("/api/v1/otlp/") {
-        ("series", "create")
-    } else if method == "DELETE" {
-        ("queries", "delete") // ends others' queries
-    } else {
-        ("queries", "get") // by GET or by POST
+    let (resource, verb) = match Need::of(method, &path) {
+        Need::Administer => ("series", "delete"),
+        Need::Send => ("series", "create"),
+        Need::EndQueries => ("queries", "delete"),
+        Need::Read | Need::Nothing => ("queries", "get"),
     };
     Attributes {
         verb: verb.into(),

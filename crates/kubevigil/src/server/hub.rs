@@ -46,6 +46,8 @@ pub struct Fixed {
     pub received: Arc<api::receive::Stats>,
     /// The queries that run.
     pub queries: Arc<api::queries::Queries>,
+    /// The exemplars that were sent.
+    pub exemplars: Arc<api::exemplars::Exemplars>,
     /// Whether history is kept.
     pub keeps_history: bool,
 }
@@ -134,7 +136,7 @@ impl Hub {
         })
     }
 
-    fn notices(&self) -> Vec<Notice> {
+    fn known_notices(&self) -> Vec<Notice> {
         let unread = |node: &Arc<cluster::Node>| {
             let failure = self.reader.node(&node.name)?.failure?;
             Some(Notice {
@@ -228,7 +230,7 @@ impl Hub {
 
 impl Backend for Hub {
     fn storage(&self) -> Result<Arc<dyn Storage>, Failure> {
-        self.store().map(|db| Arc::new(db.clone()) as Arc<dyn Storage>).ok_or_else(|| self.closed())
+        Ok(Arc::new(self.database()?))
     }
 
     fn receiver(&self) -> Result<Db, Failure> {
@@ -236,6 +238,10 @@ impl Backend for Hub {
             let why = "memory is at its limit; raise --memory-limit or send fewer series";
             return Err(Failure::Unavailable(why.into()));
         }
+        self.database()
+    }
+
+    fn database(&self) -> Result<Db, Failure> {
         self.store().cloned().ok_or_else(|| self.closed())
     }
 
@@ -277,7 +283,7 @@ impl Backend for Hub {
             },
             store: self.store_status(),
             collectors: Vec::new(),
-            notices: self.notices(),
+            notices: self.known_notices(),
             flags: fixed.flags.clone(),
         }
     }
@@ -309,8 +315,8 @@ impl Backend for Hub {
         kept.1.clone()
     }
 
-    fn cardinality(&self, limit: usize) -> Result<tsdb::Cardinality, Failure> {
-        Ok(self.store().ok_or_else(|| self.closed())?.cardinality(limit))
+    fn notices(&self) -> Vec<Notice> {
+        self.known_notices()
     }
 
     fn write_families(&self, of: Families, sink: &mut dyn Sink) {

@@ -1,6 +1,7 @@
 //! The command line of `kubevigil server`. Kubelet options are spelled as metrics-server spells them.
 
 use super::pipeline_options::PipelineOptions;
+use crate::access_options::Administration;
 use crate::options::{History, Limits, Log, duration};
 use crate::receive_options::Receiving;
 use clap::{Args, ValueEnum};
@@ -161,6 +162,10 @@ pub struct ServerOptions {
     /// What is scraped and forwarded.
     #[command(flatten)]
     pub pipeline: PipelineOptions,
+
+    /// Whether what is kept may be changed.
+    #[command(flatten)]
+    pub administration: Administration,
 
     /// What is kept.
     #[command(flatten)]

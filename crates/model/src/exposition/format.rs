@@ -42,35 +42,28 @@ pub struct Format {
 impl Format {
     /// The format for an `Accept` header (empty: text 0.0.4).
     pub fn negotiate(accept: &str) -> Format {
-        let mut best: Option<(f32, Syntax)> = None;
-        let mut escaping: Option<(f32, Escaping)> = None;
-        for clause in accept.split(',') {
-            let mut parts = clause.split(';').map(str::trim);
-            let media_type = parts.next().unwrap_or("");
-            let (mut version, mut quality, mut asked) = ("", 1.0_f32, None);
-            for (name, value) in parts.filter_map(|p| p.split_once('=')) {
-                match (name.trim(), value.trim().trim_matches('"')) {
-                    ("version", v) => version = v,
-                    ("q", v) => quality = v.parse().unwrap_or(0.0),
-                    ("escaping", v) => asked = Escaping::named(v),
-                    _ => {}
+        let (syntax, escaping) =
+            choose(accept, |clause| match (clause.media_type, clause.version) {
+                ("application/openmetrics-text", "" | "0.0.1" | "1.0.0") => {
+                    Some(Syntax::OpenMetrics)
                 }
-            }
-            let syntax = match (media_type, version) {
-                ("application/openmetrics-text", "" | "0.0.1" | "1.0.0") => Syntax::OpenMetrics,
-                ("text/plain", "" | "0.0.4") => Syntax::Text,
-                _ => continue,
-            };
-            // The first of equal quality wins, as in the order in which the reader wrote them.
-            if quality > 0.0 && best.is_none_or(|b| quality > b.0) {
-                best = Some((quality, syntax));
-                escaping = asked.map(|a| (quality, a)).or(escaping);
-            }
-        }
-        Format {
-            syntax: best.map(|b| b.1).unwrap_or_default(),
-            escaping: escaping.map(|e| e.1).unwrap_or_default(),
-        }
+                ("text/plain", "" | "0.0.4") => Some(Syntax::Text),
+                _ => None,
+            });
+        Format { syntax: syntax.unwrap_or_default(), escaping }
+    }
+
+    /// As [`Format::negotiate`] where text 0.0.4 and protobuf are offered: whether the reader asks
+    /// for the latter, as delimited `io.prometheus.client.MetricFamily`.
+    pub fn negotiate_protobuf(accept: &str) -> (bool, Escaping) {
+        let (protobuf, escaping) = choose(accept, |clause| {
+            let asks = clause.media_type == "application/vnd.google.protobuf"
+                && clause.proto == "io.prometheus.client.MetricFamily"
+                && matches!(clause.encoding, "" | "delimited");
+            let text = clause.media_type == "text/plain" && matches!(clause.version, "" | "0.0.4");
+            (asks || text).then_some(asks)
+        });
+        (protobuf.unwrap_or(false), escaping)
     }
 
     /// The format of a body with this `Content-Type`; `None` for one that is not read here.
@@ -101,6 +94,54 @@ impl Format {
             }
         }
     }
+}
+
+/// One media type of an `Accept` header.
+struct Clause<'a> {
+    media_type: &'a str,
+    version: &'a str,
+    proto: &'a str,
+    encoding: &'a str,
+    quality: f32,
+    escaping: Option<Escaping>,
+}
+
+impl<'a> Clause<'a> {
+    fn new(text: &'a str) -> Clause<'a> {
+        let mut parts = text.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or("");
+        let (version, proto, encoding) = ("", "", "");
+        let mut clause =
+            Clause { media_type, version, proto, encoding, quality: 1.0, escaping: None };
+        for (name, value) in parts.filter_map(|p| p.split_once('=')) {
+            match (name.trim(), value.trim().trim_matches('"')) {
+                ("version", v) => clause.version = v,
+                ("proto", v) => clause.proto = v,
+                ("encoding", v) => clause.encoding = v,
+                ("q", v) => clause.quality = v.parse().unwrap_or(0.0),
+                ("escaping", v) => clause.escaping = Escaping::named(v),
+                _ => {}
+            }
+        }
+        clause
+    }
+}
+
+/// What is offered for the clause that the reader likes best, and the escaping that was asked for
+/// until then.
+fn choose<T>(accept: &str, offer: impl Fn(&Clause<'_>) -> Option<T>) -> (Option<T>, Escaping) {
+    let mut clauses: Vec<_> =
+        accept.split(',').map(Clause::new).filter(|c| c.quality > 0.0).collect();
+    // The first of equal quality wins, as in the order in which the reader wrote them.
+    clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+    let mut escaping = Escaping::default();
+    for clause in &clauses {
+        escaping = clause.escaping.unwrap_or(escaping);
+        if let Some(offered) = offer(clause) {
+            return (Some(offered), escaping);
+        }
+    }
+    (None, escaping)
 }
 
 impl Escaping {
@@ -170,6 +211,23 @@ mod tests {
         assert_eq!(Format::negotiate(q).syntax, Syntax::OpenMetrics);
         let bad = "application/openmetrics-text;q=x, ;;=,text/plain;version=0.0.4";
         assert_eq!(Format::negotiate(bad).syntax, Syntax::Text);
+    }
+
+    #[test]
+    fn protobuf_is_given_to_those_who_like_it_better() {
+        let proto = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily";
+        for (accept, wanted) in [
+            (format!("{proto};encoding=delimited;q=0.6,text/plain;version=0.0.4;q=0.2"), true),
+            (format!("{proto};encoding=delimited;q=0.1,text/plain;version=0.0.4;q=0.2"), false),
+            (format!("application/openmetrics-text;q=0.9,{proto};q=0.6"), true),
+            (format!("{proto};encoding=compact-text"), false),
+            ("application/vnd.google.protobuf;proto=other".into(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(Format::negotiate_protobuf(&accept).0, wanted, "{accept}");
+        }
+        let escaped = format!("{proto};encoding=delimited;escaping=allow-utf-8");
+        assert_eq!(Format::negotiate_protobuf(&escaped), (true, Escaping::AllowUtf8));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(super) fn aggregate(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Resul
         let at = groups.index(&series.labels);
         if at == states.len() {
             ev.hold(grid.count)?;
+            ev.hold_bytes(grid.count * size_of::<State>() + 2 * series.labels.bytes())?;
             states.push(vec![State::default(); grid.count]);
             drop_names.push(false);
         }
@@ -52,6 +53,7 @@ pub(super) fn aggregate(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Resul
     for ((states, labels), drop_name) in states.into_iter().zip(groups.labels).zip(drop_names) {
         let mut points = Points::absent(grid.count);
         for (i, state) in states.into_iter().enumerate() {
+            ev.interrupt.check()?;
             fold.finish(state, quantiles.get(i).copied().unwrap_or(0.0), i, &mut points);
         }
         if !points.is_absent() {

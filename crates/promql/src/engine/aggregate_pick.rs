@@ -49,11 +49,14 @@ pub(super) fn pick(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Result<Vec
     let mut groups = Groups::new(&e.grouping, e.without);
     let group_of: Vec<usize> = all.iter().map(|s| groups.index(&s.labels)).collect();
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups.labels.len()];
+    ev.hold_bytes(9 * grid.count * all.len())?;
     let mut picked: Vec<Points> = vec![Points::absent(grid.count); all.len()];
     let mut order: Vec<usize> = Vec::new();
     for (i, param) in params.iter().enumerate() {
         members.iter_mut().for_each(Vec::clear);
+        ev.interrupt.check()?;
         for (at, series) in all.iter().enumerate() {
+            ev.pause(at)?;
             match series.points.get(i) {
                 Some(Point::Histogram(_))
                     if matches!(e.op, AggregateOp::Topk | AggregateOp::Bottomk) =>
@@ -149,6 +152,7 @@ pub(super) fn count_values(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Re
             });
             while counts.len() <= at {
                 ev.hold(grid.count)?;
+                ev.hold_bytes(9 * grid.count + series.labels.bytes())?;
                 counts.push(Points::absent(grid.count));
             }
             let before = counts[at].float(i).unwrap_or(0.0);

@@ -101,6 +101,7 @@ fn with_scalar(
     let renames = changes_meaning(e.op) || e.return_bool;
     let mut remarks: Vec<Option<Remark>> = vec![None; grid.count];
     for series in &mut all {
+        ev.interrupt.check()?;
         let plain = series.points.histograms.is_empty() && !e.op.is_comparison() && renames;
         if plain && !e.return_bool {
             // Arithmetic on floats alone.
@@ -113,6 +114,7 @@ fn with_scalar(
         } else {
             let mut points = Points::absent(grid.count);
             for i in 0..grid.count {
+                ev.pause(i)?;
                 let Some(point) = series.points.get(i) else { continue };
                 let scalar = Point::Float(scalars[i]);
                 let (l, r) = if swapped { (scalar, point) } else { (point, scalar) };
@@ -278,8 +280,12 @@ impl<'a> Signatures<'a> {
         *self.known.entry(key).or_insert(next)
     }
 
-    fn all(&mut self, series: &[Series]) -> Vec<usize> {
-        series.iter().map(|s| self.number(&s.labels)).collect()
+    fn all(&mut self, ev: &Evaluator<'_>, series: &[Series]) -> Result<Vec<usize>> {
+        let each = series.iter().enumerate().map(|(i, s)| {
+            ev.pause(i)?;
+            Ok(self.number(&s.labels))
+        });
+        each.collect()
     }
 }
 
@@ -293,18 +299,21 @@ fn set(
     grid: &Grid,
 ) -> Result<Vec<Series>> {
     let mut signatures = Signatures::new(matching);
-    let (left, right) = (signatures.all(&lhs), signatures.all(&rhs));
+    let (left, right) = (signatures.all(ev, &lhs)?, signatures.all(ev, &rhs)?);
     let count = signatures.known.len();
     let (others, numbers) = if op == BinaryOp::Or { (&lhs, &left) } else { (&rhs, &right) };
     // Which signatures the other side has, time by time.
+    ev.hold_bytes(count.saturating_mul(grid.count))?;
     let mut present = vec![false; count * grid.count];
     for (series, number) in others.iter().zip(numbers) {
+        ev.interrupt.check()?;
         for (i, kind) in series.points.kinds.iter().enumerate() {
             present[number * grid.count + i] |= *kind != Kind::None;
         }
     }
     let (filtered, numbers) = if op == BinaryOp::Or { (&mut rhs, right) } else { (&mut lhs, left) };
     for (series, number) in filtered.iter_mut().zip(numbers) {
+        ev.interrupt.check()?;
         for i in 0..grid.count {
             if present[number * grid.count + i] != (op == BinaryOp::And) {
                 series.points.clear(i);
@@ -327,6 +336,8 @@ struct Join<'a> {
     span: Span,
     grid: &'a Grid,
     out: Vec<Series>,
+    /// Pairs of elements so far.
+    pairs: usize,
     remark: Option<Remark>,
     /// Where the result of two label sets goes.
     by_pair: HashMap<(Labels, Labels), usize>,
@@ -366,7 +377,7 @@ impl<'a> Join<'a> {
         grid: &'a Grid,
     ) -> Join<'a> {
         let (out, by_pair, by_labels) = (Vec::new(), HashMap::new(), HashMap::new());
-        Join { ev, e, matching, span, grid, out, remark: None, by_pair, by_labels }
+        Join { ev, e, matching, span, grid, out, pairs: 0, remark: None, by_pair, by_labels }
     }
 
     fn run(mut self, lhs: Vec<Series>, rhs: Vec<Series>) -> Result<Vec<Series>> {
@@ -374,7 +385,8 @@ impl<'a> Join<'a> {
         // From here on the right side is the one of which there is one.
         let (many, one) = if one_to_many { (rhs, lhs) } else { (lhs, rhs) };
         let mut signatures = Signatures::new(self.matching);
-        let (many_numbers, one_numbers) = (signatures.all(&many), signatures.all(&one));
+        let (many_numbers, one_numbers) =
+            (signatures.all(self.ev, &many)?, signatures.all(self.ev, &one)?);
         let count = signatures.known.len();
         let keys =
             |all: &[Series]| -> Vec<Labels> { all.iter().map(|s| self.key(&s.labels)).collect() };
@@ -473,7 +485,15 @@ impl<'a> Join<'a> {
         if self.e.return_bool {
             value = Value::Float(f64::from(u8::from(keep)));
         }
+        let known = self.out.len();
         let labels = self.result_labels(many.labels(), one.labels());
+        if self.out.len() > known {
+            self.ev.interrupt.check()?;
+            // Its labels, and those of the pair, stand in the tables of this join as well.
+            self.ev.hold_bytes(9 * self.grid.count + 4 * many.labels().bytes())?;
+        }
+        self.pairs += 1;
+        self.ev.pause(self.pairs)?;
         let fail = |text: &str| Err(QueryError::Execution(text.into()));
         if self.matching.card == Cardinality::OneToOne {
             if matched[number] {

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::annotations::Annotations;
 use crate::ast::{BinaryOp, Call, Expr, MatrixSelector, Span, Subquery, ValueType};
-use crate::query::{EngineOptions, Interrupt, MatrixSeries, QueryError};
+use crate::memory::Reserved;
+use crate::query::{EngineOptions, Interrupt, MatrixSeries, QueryError, QueryOptions};
 use model::histogram::ResetHint;
 use model::labels::{METRIC_NAME, Quoted};
 use model::{Columns, Labels, MatchOp, Matcher, Storage};
@@ -36,8 +37,10 @@ pub(super) struct Evaluator<'a> {
     pub options: &'a EngineOptions,
     pub lookback: i64,
     pub interrupt: &'a Interrupt,
+    /// What it may hold in memory.
+    pub query_bytes: u64,
     notes: RefCell<Annotations>,
-    counted: RefCell<Counted>,
+    pub counted: RefCell<Counted>,
     /// The labels at which who asked for the next series looks; `None` for all of them.
     looked_at: RefCell<LookedAt>,
     /// Follows where the time goes, where that was asked for.
@@ -49,13 +52,23 @@ impl<'a> Evaluator<'a> {
         storage: &'a dyn Storage,
         options: &'a EngineOptions,
         lookback: i64,
-        interrupt: &'a Interrupt,
+        query: &'a QueryOptions,
         grid: Grid,
     ) -> Evaluator<'a> {
-        let counted = Counted { per_step: vec![0; grid.count], ..Counted::default() };
+        let reserved = Reserved::new(query.memory.pool.clone());
+        let counted = Counted { per_step: vec![0; grid.count], reserved, ..Counted::default() };
         let (notes, counted) = (RefCell::default(), RefCell::new(counted));
-        let looked_at = RefCell::default();
-        Evaluator { storage, options, lookback, interrupt, notes, counted, looked_at, tracer: None }
+        Evaluator {
+            storage,
+            options,
+            lookback,
+            interrupt: &query.interrupt,
+            query_bytes: query.memory.query_bytes.unwrap_or(u64::MAX),
+            notes,
+            counted,
+            looked_at: RefCell::default(),
+            tracer: None,
+        }
     }
 
     pub fn finish(self) -> (Annotations, Counted) {
@@ -64,57 +77,6 @@ impl<'a> Evaluator<'a> {
 
     pub fn notes(&self) -> RefMut<'_, Annotations> {
         self.notes.borrow_mut()
-    }
-
-    /// Counts samples that were looked at for step `i`.
-    #[inline]
-    pub fn count(&self, grid: &Grid, i: usize, samples: usize) {
-        let per_step = &mut self.counted.borrow_mut().per_step;
-        match grid.counting {
-            Counting::PerStep => {
-                if let Some(n) = per_step.get_mut(i) {
-                    *n += samples as u64;
-                }
-            }
-            Counting::EveryStep => per_step.iter_mut().for_each(|n| *n += samples as u64),
-            Counting::Not => {}
-        }
-    }
-
-    /// As [`Evaluator::count`], of all steps in order.
-    pub fn count_each(&self, grid: &Grid, samples: impl Iterator<Item = usize>) {
-        let per_step = &mut self.counted.borrow_mut().per_step;
-        match grid.counting {
-            Counting::PerStep => {
-                per_step.iter_mut().zip(samples).for_each(|(n, samples)| *n += samples as u64);
-            }
-            Counting::EveryStep => {
-                let all: usize = samples.sum();
-                per_step.iter_mut().for_each(|n| *n += all as u64);
-            }
-            Counting::Not => {}
-        }
-    }
-
-    /// Counts samples that are now in memory; fails beyond the limit.
-    pub fn hold(&self, samples: usize) -> Result<()> {
-        let counted = &mut *self.counted.borrow_mut();
-        counted.current += samples;
-        counted.peak = counted.peak.max(counted.current);
-        if counted.current > self.options.max_samples {
-            return Err(QueryError::TooManySamples("query execution".into()));
-        }
-        Ok(())
-    }
-
-    /// Counts samples that are no longer in memory.
-    pub fn release(&self, samples: usize) {
-        let counted = &mut *self.counted.borrow_mut();
-        counted.current = counted.current.saturating_sub(samples);
-    }
-
-    fn held(&self) -> usize {
-        self.counted.borrow().current
     }
 
     /// Evaluates any expression.
@@ -131,21 +93,19 @@ impl<'a> Evaluator<'a> {
     pub fn scalar(&self, expr: &Expr, grid: &Grid) -> Result<Vec<f64>> {
         self.interrupt.check()?;
         match expr {
-            Expr::Number(n) => Ok(vec![n.value; grid.count]),
+            Expr::Number(n) => self.floats(grid, |_| n.value),
             Expr::Paren(e) => self.scalar(&e.expr, grid),
             Expr::StepInvariant(e) => {
                 let value = self.scalar(e, &grid.first())?;
-                Ok(vec![value.first().copied().unwrap_or(f64::NAN); grid.count])
+                let value = value.first().copied().unwrap_or(f64::NAN);
+                self.floats(grid, |_| value)
             }
             Expr::Unary(e) => {
-                let mut values = self.scalar(&e.expr, grid)?;
-                if e.minus {
-                    values.iter_mut().for_each(|v| *v = -*v);
-                }
-                Ok(values)
+                let values = self.scalar(&e.expr, grid)?;
+                if e.minus { self.floats(grid, |i| -values[i]) } else { Ok(values) }
             }
             Expr::Binary(e) => {
-                let mut l = self.scalar(&e.lhs, grid)?;
+                let l = self.scalar(&e.lhs, grid)?;
                 let r = self.scalar(&e.rhs, grid)?;
                 if matches!(e.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
                     // Trimming cuts histograms, which no scalar is.
@@ -153,8 +113,7 @@ impl<'a> Evaluator<'a> {
                     let text = format!("operator {op} not allowed for Scalar operations");
                     return Err(QueryError::Execution(text));
                 }
-                l.iter_mut().zip(r).for_each(|(l, r)| *l = binary::scalars(e.op, *l, r));
-                Ok(l)
+                self.floats(grid, |i| binary::scalars(e.op, l[i], r[i]))
             }
             Expr::Call(call) => functions::scalar_call(self, call, grid),
             other => Err(unexpected(other)),
@@ -187,7 +146,7 @@ impl<'a> Evaluator<'a> {
     pub fn vector(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Series>> {
         let mut out = Vec::new();
         self.stream(expr, grid, &mut |series| {
-            self.hold(series.points.weight())?;
+            self.hold_series(series)?;
             out.push(std::mem::take(series));
             Ok(())
         })?;
@@ -256,8 +215,8 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Gives series on, after what was held for computing them was let go.
-    fn emit(&self, all: Vec<Series>, before: usize, sink: Sink<'_>) -> Result<()> {
-        self.release(self.held().saturating_sub(before));
+    fn emit(&self, all: Vec<Series>, before: (usize, u64), sink: Sink<'_>) -> Result<()> {
+        self.release_to(before);
         for mut series in all {
             sink(&mut series)?;
         }
@@ -321,6 +280,9 @@ impl<'a> Evaluator<'a> {
     ) -> bool {
         let points = &mut series.points;
         for i in 0..grid.count {
+            if self.pause(i).is_err() {
+                break; // told at the next check
+            }
             match points.float(i).and_then(|f| map(i, f)) {
                 Some(value) => points.floats[i] = value,
                 None => points.clear(i),
@@ -375,6 +337,7 @@ impl<'a> Evaluator<'a> {
         for (_, arg) in call.args.iter().enumerate().filter(|(i, _)| *i != at) {
             scalars.push(self.scalar(arg, grid)?);
         }
+        let own_bytes = self.held().1.saturating_sub(before.1);
         let range = match arg {
             Expr::Subquery(s) => Range::of_subquery(s),
             Expr::Matrix(m) => Range::of_selector(m),
@@ -401,11 +364,11 @@ impl<'a> Evaluator<'a> {
         };
         if name == "absent_over_time" {
             self.absent_over_time(&context, source, grid, sink)?;
-            self.release(self.held().saturating_sub(before));
+            self.release_own(before, own_bytes);
             return Ok(());
         }
         self.each_range_series(source, &context, grid, sink)?;
-        self.release(self.held().saturating_sub(before));
+        self.release_own(before, own_bytes);
         Ok(())
     }
 
@@ -481,7 +444,7 @@ impl<'a> Evaluator<'a> {
             Source::Subquery(inner, all) => {
                 let mut columns = Columns::default();
                 for series in all {
-                    fill_columns(&series.points, &inner, &mut columns);
+                    self.fill_columns(&series.points, &inner, &mut columns)?;
                     run(&series.labels, series.drop_name, &mut columns, sink)?;
                 }
                 Ok(())
@@ -593,6 +556,8 @@ impl<'a> Evaluator<'a> {
             return Err(QueryError::TooManySamples("query execution".into()));
         }
         let inner = Grid { start, step, count, single: start == last, counting };
+        // The values of a series, and the columns that are made of them.
+        self.hold_bytes(25 * count)?;
         let mut all = self.vector(&s.expr, &inner)?;
         for histogram in all.iter_mut().flat_map(|s| s.points.histograms.iter_mut().flatten()) {
             // What a hint says holds for neighbouring samples, and these need not be neighbours.
@@ -601,6 +566,24 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok((inner, all))
+    }
+
+    /// The points that there are, as a store would give them.
+    fn fill_columns(&self, points: &Points, grid: &Grid, columns: &mut Columns) -> Result<()> {
+        columns.clear();
+        for i in 0..grid.count {
+            self.pause(i)?;
+            let Some(point) = points.get(i) else { continue };
+            match point {
+                Point::Float(f) => columns.floats.push(f),
+                Point::Histogram(h) => {
+                    columns.histograms.push((columns.times_ms.len() as u32, h.clone()));
+                    columns.floats.push(0.0);
+                }
+            }
+            columns.times_ms.push(grid.time(i));
+        }
+        Ok(())
     }
 
     /// Evaluates a range vector at the first time of the grid.
@@ -615,7 +598,7 @@ impl<'a> Evaluator<'a> {
                 for series in all {
                     self.count(grid, 0, series.points.weight());
                     let mut columns = Columns::default();
-                    fill_columns(&series.points, &inner, &mut columns);
+                    self.fill_columns(&series.points, &inner, &mut columns)?;
                     let mut range = MatrixSeries { labels: series.labels, ..Default::default() };
                     for (i, time) in columns.times_ms.iter().enumerate() {
                         match columns.histograms.binary_search_by_key(&(i as u32), |h| h.0) {
@@ -773,22 +756,6 @@ fn negate(points: &mut Points) {
     }
     for histogram in points.histograms.iter_mut().flatten() {
         Arc::make_mut(histogram).scale(-1.0);
-    }
-}
-
-/// The points that there are, as a store would give them.
-fn fill_columns(points: &Points, grid: &Grid, columns: &mut Columns) {
-    columns.clear();
-    for i in 0..grid.count {
-        let Some(point) = points.get(i) else { continue };
-        match point {
-            Point::Float(f) => columns.floats.push(f),
-            Point::Histogram(h) => {
-                columns.histograms.push((columns.times_ms.len() as u32, h.clone()));
-                columns.floats.push(0.0);
-            }
-        }
-        columns.times_ms.push(grid.time(i));
     }
 }
 

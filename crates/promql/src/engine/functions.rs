@@ -39,11 +39,11 @@ pub(super) fn go_min(a: f64, b: f64) -> f64 {
 pub(super) fn scalar_call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<f64>> {
     let pair = |f: fn(f64, f64) -> f64| {
         let (a, b) = (ev.scalar(&call.args[0], grid)?, ev.scalar(&call.args[1], grid)?);
-        Ok(a.into_iter().zip(b).map(|(a, b)| f(a, b)).collect())
+        ev.floats(grid, |i| f(a[i], b[i]))
     };
     match call.func.name {
-        "pi" => Ok(vec![std::f64::consts::PI; grid.count]),
-        "time" => Ok((0..grid.count).map(|i| grid.time(i) as f64 / 1000.0).collect()),
+        "pi" => ev.floats(grid, |_| std::f64::consts::PI),
+        "time" => ev.floats(grid, |i| grid.time(i) as f64 / 1000.0),
         "max_of" => pair(go_max),
         "min_of" => pair(go_min),
         "scalar" => {
@@ -52,6 +52,7 @@ pub(super) fn scalar_call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Resul
             let mut values = vec![f64::NAN; grid.count];
             ev.stream(&call.args[0], grid, &mut |series| {
                 for i in 0..grid.count {
+                    ev.pause(i)?;
                     if let Some(f) = series.points.float(i) {
                         found[i] = found[i].saturating_add(1);
                         values[i] = if found[i] == 1 { f } else { f64::NAN };
@@ -164,8 +165,8 @@ fn seconds(value: f64) -> i128 {
 pub(super) fn vector_call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
     let name = call.func.name;
     if let Some(f) = of_date(name) {
-        let times = (0..grid.count).map(|i| f(date((grid.time(i) / 1000).into())));
-        return Ok(vec![of_floats(Labels::empty(), times.collect())]);
+        let floats = ev.floats(grid, |i| f(date((grid.time(i) / 1000).into())))?;
+        return Ok(vec![of_floats(Labels::empty(), floats)]);
     }
     if call.args.len() > 1 && matches!(name, "clamp" | "clamp_min" | "clamp_max" | "round") {
         // The vector before the scalars, as errors come in that order.

@@ -5,6 +5,7 @@
 //! store, are decoded whole, run through window kernels over slices, and are folded into groups
 //! where an aggregation follows.
 
+mod account;
 mod aggregate;
 mod aggregate_pick;
 mod binary;
@@ -28,10 +29,12 @@ use crate::query::{
     EngineOptions, MatrixSeries, QueryError, QueryOptions, QueryResult, QueryStats, QueryValue,
     VectorSample,
 };
+use account::Counted;
 use evaluate::Evaluator;
 use explain::Tracer;
 use model::{Labels, Storage, Value};
 use std::collections::HashMap;
+use std::time::Instant;
 use values::{Counting, Evaluated, Grid, Point, Series, is_metadata_label};
 
 pub(crate) use prepare::depends_on_time;
@@ -113,17 +116,22 @@ impl Engine {
         options: &QueryOptions,
         instant: bool,
     ) -> Result<QueryResult, QueryError> {
+        let begin = Instant::now();
         prepare::prepare(&mut expr, grid.start, end_ms, step_ms)?;
+        let preparing = begin.elapsed();
         let lookback = options.lookback_ms.filter(|l| *l > 0).unwrap_or(self.options.lookback_ms);
-        let mut evaluator =
-            Evaluator::new(storage, &self.options, lookback, &options.interrupt, grid);
+        let mut evaluator = Evaluator::new(storage, &self.options, lookback, options, grid);
         evaluator.tracer = options.explain.then(|| Tracer::new(query));
         let kind = expr.value_type();
+        let begin = Instant::now();
         let mut value = evaluator.evaluate(&expr, &grid)?;
+        let evaluating = begin.elapsed();
+        options.interrupt.check()?;
         let delayed = self.options.delayed_name_removal;
         if delayed {
             remove_names(&mut value);
         }
+        let begin = Instant::now();
         let mut value = if instant {
             instant_value(value, grid.start)
         } else {
@@ -132,26 +140,26 @@ impl Engine {
         if delayed {
             merge_results(&mut value)?;
         }
+        let sorting = begin.elapsed();
+        options.interrupt.check()?;
         let explain = evaluator.tracer.take().map(|tracer| tracer.finish(value.series()));
-        let (annotations, stats) = evaluator.finish();
+        let (annotations, mut counted) = evaluator.finish();
+        let mut memory = std::mem::take(&mut counted.reserved);
+        memory.shrink(counted.bytes);
         let (warnings, infos) = Annotations::texts(&annotations, query);
-        Ok(QueryResult { value, warnings, infos, stats: query_stats(stats, &grid), explain })
+        let stats = query_stats(counted, &grid);
+        let stats = QueryStats { preparing, evaluating, sorting, ..stats };
+        Ok(QueryResult { value, warnings, infos, stats, explain, memory })
     }
-}
-
-/// What the evaluator counted.
-#[derive(Debug, Default)]
-pub(crate) struct Counted {
-    pub per_step: Vec<u64>,
-    pub current: usize,
-    pub peak: usize,
 }
 
 fn query_stats(counted: Counted, grid: &Grid) -> QueryStats {
     QueryStats {
         total_samples: counted.per_step.iter().sum(),
         peak_samples: counted.peak as u64,
+        peak_bytes: counted.peak_bytes,
         samples_per_step: (0..).map(|i| grid.time(i)).zip(counted.per_step).collect(),
+        ..QueryStats::default()
     }
 }
 

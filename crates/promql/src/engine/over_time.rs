@@ -1,7 +1,7 @@
 //! The kernels of functions over range vectors: from the samples of one window to one value.
 
 use super::evaluate::Result;
-use super::quantile::{quantile, sort_key};
+use super::quantile::quantile_of;
 use super::rate;
 use super::window::Window;
 use crate::annotations::{Annotations, Operation};
@@ -382,8 +382,7 @@ fn quantile_over_time(w: &Window<'_>, s: &Step<'_>) -> Result<Option<Value>> {
         s.notes().histogram_ignored_in_mixed_range(s.metric(), s.quantile_span);
     }
     let mut values = w.floats.to_vec();
-    values.sort_by(sort_key);
-    float(quantile(q, &values))
+    float(quantile_of(q, &mut values))
 }
 
 fn median_deviation(w: &Window<'_>, s: &Step<'_>) -> Result<Option<Value>> {
@@ -397,11 +396,9 @@ fn median_deviation(w: &Window<'_>, s: &Step<'_>) -> Result<Option<Value>> {
         return float(f64::NAN);
     }
     let mut values = w.floats.to_vec();
-    values.sort_by(sort_key);
-    let median = quantile(0.5, &values);
+    let median = quantile_of(0.5, &mut values);
     values.iter_mut().for_each(|v| *v = (*v - median).abs());
-    values.sort_by(sort_key);
-    float(quantile(0.5, &values))
+    float(quantile_of(0.5, &mut values))
 }
 
 /// Functions that need two floats at least.

@@ -5,7 +5,7 @@ use super::evaluate::{Evaluator, LookedAt, Result};
 use super::values::{Grid, Kind, Points, RangeSeries, Series};
 use super::window::{Bounds, Samples};
 use crate::ast::{At, MatrixSelector, Modifiers, VectorSelector};
-use crate::query::{MatrixSeries, QueryError};
+use crate::query::{Interrupt, MatrixSeries, QueryError};
 use model::histogram::ResetHint;
 use model::labels::METRIC_NAME;
 use model::value::is_stale;
@@ -84,9 +84,18 @@ pub(super) struct Positions {
 }
 
 const NOWHERE: u32 = u32::MAX;
+/// In long loops is looked this often, less one, whether the query was stopped.
+const PAUSE: usize = 0x3fff;
 
 impl Positions {
-    fn find(&mut self, columns: &Columns, reference: Reference, grid: &Grid, lookback: i64) {
+    fn find(
+        &mut self,
+        columns: &Columns,
+        reference: Reference,
+        grid: &Grid,
+        lookback: i64,
+        interrupt: &Interrupt,
+    ) {
         if columns.times_id != 0 && columns.times_id == self.times_id {
             return;
         }
@@ -99,6 +108,9 @@ impl Positions {
             next = times.partition_point(|t| *t <= first);
         }
         for i in 0..grid.count {
+            if i & PAUSE == PAUSE && interrupt.stopped() {
+                return; // told at the next check
+            }
             let time = reference.time(grid.time(i));
             while next < times.len() && times[next] <= time {
                 next += 1;
@@ -147,8 +159,9 @@ impl Evaluator<'_> {
                 if reach.counts_only {
                     reduce_to_counts(&mut columns);
                 }
-                let samples = columns.times_ms.len();
+                let (samples, bytes) = (columns.times_ms.len(), bytes_of(&columns));
                 self.hold(samples)?;
+                self.hold_bytes(bytes)?;
                 if let Some((tracer, (outer, _))) = places {
                     tracer.give(outer, samples);
                 }
@@ -156,7 +169,7 @@ impl Evaluator<'_> {
                 if let Some((tracer, (_, own))) = places {
                     tracer.switch(own);
                 }
-                self.release(columns.times_ms.len());
+                self.release(samples, bytes);
                 result?;
             }
         }
@@ -194,7 +207,7 @@ impl Evaluator<'_> {
         let what = What { labels, ..What::whole(&selector.matchers, reference) };
         self.read(&what, &reach, grid, &mut |labels, columns| {
             series.points.reset(grid.count);
-            positions.find(columns, reference, grid, self.lookback);
+            positions.find(columns, reference, grid, self.lookback, self.interrupt);
             let points = &mut series.points;
             if self.instant_values(columns, &positions, want, labels, grid, points)? == 0 {
                 return Ok(());
@@ -221,6 +234,7 @@ impl Evaluator<'_> {
         if want == Want::Value && columns.histograms.is_empty() {
             // The most frequent case by far.
             for (i, at) in known {
+                self.pause(i)?;
                 let value = columns.floats[*at as usize];
                 if !is_stale(value) {
                     points.set_float(i, value);
@@ -232,6 +246,7 @@ impl Evaluator<'_> {
             return Ok(found);
         }
         for (i, at) in known {
+            self.pause(i)?;
             let at = *at as usize;
             let histogram = if columns.histograms.is_empty() {
                 None
@@ -301,6 +316,7 @@ impl Evaluator<'_> {
             self.count(grid, 0, weight);
             if weight > 0 {
                 self.hold(weight)?;
+                self.hold_bytes(16 * weight + labels.bytes())?;
                 out.push(RangeSeries { drop_name: false, series });
             }
             Ok(())
@@ -319,7 +335,7 @@ impl Evaluator<'_> {
         points: &mut Points,
     ) -> Result<usize> {
         let mut positions = Positions::default();
-        positions.find(columns, reference, grid, self.lookback);
+        positions.find(columns, reference, grid, self.lookback, self.interrupt);
         self.instant_values(columns, &positions, want, labels, grid, points)
     }
 
@@ -382,6 +398,12 @@ fn reduce_to_counts(columns: &mut Columns) {
         });
         before = Some(whole);
     }
+}
+
+/// Bytes of memory, about.
+fn bytes_of(columns: &Columns) -> usize {
+    let histograms: usize = columns.histograms.iter().map(|h| 16 * h.1.weight()).sum();
+    8 * (columns.times_ms.len() + columns.floats.len() + columns.starts_ms.len()) + histograms
 }
 
 fn read_error(error: ReadError) -> QueryError {

@@ -143,6 +143,12 @@ impl Points {
         present + self.histograms.iter().flatten().map(|h| h.weight()).sum::<usize>()
     }
 
+    /// Bytes of memory, about.
+    pub fn bytes(&self) -> usize {
+        let histograms: usize = self.histograms.iter().flatten().map(|h| 16 * h.weight()).sum();
+        self.kinds.capacity() + 8 * self.floats.capacity() + histograms
+    }
+
     /// Takes what `other` has, true where both have a value at the same time.
     pub fn merge(&mut self, other: &Points) -> bool {
         for i in 0..self.kinds.len() {
@@ -163,6 +169,13 @@ pub(crate) struct Series {
     /// The name goes at the end of the query (delayed name removal).
     pub drop_name: bool,
     pub points: Points,
+}
+
+impl Series {
+    /// Bytes of memory, about.
+    pub fn bytes(&self) -> usize {
+        self.labels.bytes() + self.points.bytes()
+    }
 }
 
 /// Raw samples of a series over a range: a range vector's element.

@@ -33,8 +33,7 @@ pub(crate) struct Series {
 pub(crate) struct SeriesIndex {
     pub symbols: Symbols,
     list: Vec<Series>,
-    /// Numbers below the list's end that no series has.
-    free: RoaringBitmap,
+    free: Vec<u32>,
     by_labels: HashTable<Named>,
     hasher: DefaultHashBuilder,
     /// For each label name the series that carry each of its values.
@@ -120,7 +119,7 @@ impl SeriesIndex {
 
     /// The numbers that the next new series get.
     pub fn next_numbers(&self) -> impl Iterator<Item = u32> {
-        self.free.iter().chain(self.list.len() as u32..)
+        self.free.iter().rev().copied().chain(self.list.len() as u32..)
     }
 
     /// Adds a series with a number that is free; one that has other labels is replaced.
@@ -145,12 +144,13 @@ impl SeriesIndex {
             }
         }
         self.defined += 1;
-        let end = self.list.len() as u32;
-        if end <= number {
-            self.free.insert_range(end..number);
-            self.list.resize_with(number as usize + 1, Series::none);
-        } else {
-            self.free.remove(number);
+        while self.list.len() <= number as usize {
+            self.free.push(self.list.len() as u32);
+            self.list.push(Series::none());
+        }
+        // New numbers are taken from the end, so this is found at once.
+        if let Some(at) = self.free.iter().rposition(|f| *f == number) {
+            self.free.remove(at);
         }
         let born = self.generation;
         self.list[number as usize] = Series { pairs, epoch, born, ..Series::none() };
@@ -201,7 +201,12 @@ impl SeriesIndex {
             self.symbols.release(*value);
         }
         self.live.remove(number);
-        self.free.insert(number);
+        self.free.push(number);
+    }
+
+    /// How many series were forgotten so far: as long as that stands, numbers mean the same series.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Grows with each time that series are forgotten.
@@ -232,6 +237,11 @@ impl SeriesIndex {
     /// The labels of a series; none where there is no such series.
     pub fn labels(&self, number: u32) -> Labels {
         self.get(number).map_or(Labels::empty(), |s| labels_of(&s.pairs, &self.symbols))
+    }
+
+    /// The value of a label of a series, both as numbers of their texts.
+    pub fn value(&self, number: u32, name: u32) -> Option<u32> {
+        self.get(number)?.pairs.iter().find(|p| p.0 == name).map(|p| p.1)
     }
 
     /// How many series there are.

@@ -2,7 +2,7 @@
 
 use super::naive::{self, write_round};
 use super::open;
-use crate::Options;
+use crate::{Count, Options};
 use disk::faulty::Faulty;
 use model::{Labels, Sample, Value};
 
@@ -50,6 +50,20 @@ fn series_that_ended_are_forgotten_once_they_are_in_a_block() {
     assert!(late <= early + early / 4, "{late} bytes after {early}");
     let cardinality = db.cardinality(10);
     assert!(cardinality.label_pairs <= 4 + LASTING + 4 * PASSING);
+    // Whether those of the last but one stretch ended is not known yet: it lasted less than five minutes.
+    assert_eq!(cardinality.series - cardinality.ended, LASTING + 2 * PASSING);
+    assert!(cardinality.ended > 0);
+    let named = |counts: &[Count]| counts.iter().map(|c| (c.name.clone(), c.count)).collect();
+    let target = "job=\"churn\", instance=\"\"".to_owned();
+    let by_target: Vec<(String, u64)> = named(&cardinality.series_by_target);
+    assert_eq!(by_target, [(target.clone(), cardinality.series)]);
+    let ended: Vec<(String, u64)> = named(&cardinality.ended_by_target);
+    assert_eq!(ended, [(target, cardinality.ended)]);
+    let ended: Vec<(String, u64)> = named(&cardinality.ended_by_metric);
+    assert_eq!(ended, [("churn".to_owned(), cardinality.ended)]);
+    let blocks = db.blocks();
+    assert_eq!(blocks.len() as u64, db.stats().blocks);
+    assert!(blocks.windows(2).all(|w| w[0].last < w[1].first), "{blocks:?}");
     let (content, _) = naive::read(&db, i64::MIN, i64::MAX);
     assert_eq!(content.len() as u64, LASTING + stretches as u64 * PASSING);
     // Ten samples and the stale mark; those that go on have one at each tick.
