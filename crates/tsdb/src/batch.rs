@@ -26,8 +26,8 @@ pub struct Group {
 pub(crate) struct Writer {
     /// The samples of the last round, in order.
     layout: Vec<Entry>,
-    /// As of which forgetting of series their numbers hold.
-    forgotten: u64,
+    /// The generation of the index of series as of which their numbers hold.
+    generation: u32,
     /// The store's group that takes samples without a time of their own.
     main: Option<u32>,
     /// The store's groups that take samples with a time of their own.
@@ -281,7 +281,7 @@ impl Batch<'_> {
             others: &writer.others,
             stale_timed: writer.stale_timed,
             layout: &writer.layout,
-            forgotten: writer.forgotten,
+            generation: writer.generation,
             pending: &writer.pending,
             rows: &writer.rows,
             histograms: &writer.histograms,
@@ -296,7 +296,7 @@ impl Batch<'_> {
         if let Some(places) = placed.rows {
             writer.remember(&places);
         }
-        writer.forgotten = placed.forgotten;
+        writer.generation = placed.generation;
         // Between rounds only what the next one needs is kept.
         writer.rows = Vec::new();
         writer.pending = Vec::new();
@@ -430,10 +430,10 @@ impl Sink for Batch<'_> {
 impl Writer {
     /// Leaves out of the layout the entries whose series may have been forgotten since.
     fn settle(&mut self, head: &Head) {
-        let now = head.index.forgotten();
-        if now != self.forgotten {
-            self.layout.retain(|e| e.place.is_in(head));
-            self.forgotten = now;
+        let now = head.index.generation();
+        if now != self.generation {
+            self.layout.retain(|e| e.place.is_in(head, self.generation));
+            self.generation = now;
         }
     }
 
@@ -461,9 +461,11 @@ impl Place {
         Place { series: none, group: none, slot: none }
     };
 
-    /// Whether the slot still is that of the series.
-    pub fn is_in(&self, head: &Head) -> bool {
+    /// Whether the slot still is that of the series that had the number in a generation of the index: numbers
+    /// of series, groups and slots are all given anew.
+    pub fn is_in(&self, head: &Head, generation: u32) -> bool {
         let slot = head.group(self.group).and_then(|g| g.slots.get(self.slot as usize));
-        slot.is_some_and(|s| s.series == self.series && s.series != crate::head::group::NONE)
+        slot.is_some_and(|s| s.series == self.series)
+            && head.index.is_since(self.series, generation)
     }
 }

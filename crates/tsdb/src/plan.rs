@@ -24,8 +24,8 @@ pub(crate) struct Round<'a> {
     pub others: &'a [u32],
     pub stale_timed: bool,
     pub layout: &'a [batch::Entry],
-    /// As of which forgetting of series the numbers of the layout hold.
-    pub forgotten: u64,
+    /// The generation of the index of series as of which the numbers of the layout hold.
+    pub generation: u32,
     pub pending: &'a [Pending],
     pub rows: &'a [Row],
     pub histograms: &'a [Arc<Histogram>],
@@ -35,10 +35,10 @@ pub(crate) struct Round<'a> {
 impl Round<'_> {
     /// Whether the series of every row is known: series may have been forgotten since it began.
     pub fn is_sound(&self, head: &Head) -> bool {
-        self.forgotten == head.index.forgotten()
+        self.generation == head.index.generation()
             || self.rows.iter().all(|row| {
                 let entry = self.layout.get(row.entry as usize);
-                entry.is_none_or(|e| e.place.is_in(head))
+                entry.is_none_or(|e| e.place.is_in(head, self.generation))
             })
     }
 }
@@ -50,8 +50,8 @@ pub(crate) struct Placed {
     pub others: Vec<u32>,
     /// The place of each row; `None` where all are as in the layout.
     pub rows: Option<Vec<Place>>,
-    /// As of which forgetting of series these numbers hold.
-    pub forgotten: u64,
+    /// The generation of the index of series as of which these numbers hold.
+    pub generation: u32,
 }
 
 /// What the head is asked while planning.
@@ -485,8 +485,8 @@ impl<'a> Plan<'a> {
             self.record.loose(series, &sample);
         }
         let rows = self.moved.then_some(self.places);
-        let forgotten = self.context.head.index.forgotten();
-        (self.record, self.done, Placed { main: self.main, others: self.others, rows, forgotten })
+        let generation = self.context.head.index.generation();
+        (self.record, self.done, Placed { main: self.main, others: self.others, rows, generation })
     }
 
     fn labels(&self, row: &Row) -> Labels {

@@ -33,7 +33,8 @@ pub(crate) struct Series {
 pub(crate) struct SeriesIndex {
     pub symbols: Symbols,
     list: Vec<Series>,
-    free: Vec<u32>,
+    /// Numbers below the list's end that no series has.
+    free: RoaringBitmap,
     by_labels: HashTable<Named>,
     hasher: DefaultHashBuilder,
     /// For each label name the series that carry each of its values.
@@ -119,7 +120,7 @@ impl SeriesIndex {
 
     /// The numbers that the next new series get.
     pub fn next_numbers(&self) -> impl Iterator<Item = u32> {
-        self.free.iter().rev().copied().chain(self.list.len() as u32..)
+        self.free.iter().chain(self.list.len() as u32..)
     }
 
     /// Adds a series with a number that is free; one that has other labels is replaced.
@@ -144,13 +145,12 @@ impl SeriesIndex {
             }
         }
         self.defined += 1;
-        while self.list.len() <= number as usize {
-            self.free.push(self.list.len() as u32);
-            self.list.push(Series::none());
-        }
-        // New numbers are taken from the end, so this is found at once.
-        if let Some(at) = self.free.iter().rposition(|f| *f == number) {
-            self.free.remove(at);
+        let end = self.list.len() as u32;
+        if end <= number {
+            self.free.insert_range(end..number);
+            self.list.resize_with(number as usize + 1, Series::none);
+        } else {
+            self.free.remove(number);
         }
         let born = self.generation;
         self.list[number as usize] = Series { pairs, epoch, born, ..Series::none() };
@@ -201,12 +201,7 @@ impl SeriesIndex {
             self.symbols.release(*value);
         }
         self.live.remove(number);
-        self.free.push(number);
-    }
-
-    /// How many series were forgotten so far: as long as that stands, numbers mean the same series.
-    pub fn forgotten(&self) -> u64 {
-        self.forgotten
+        self.free.insert(number);
     }
 
     /// Grows with each time that series are forgotten.
