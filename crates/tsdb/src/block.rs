@@ -21,6 +21,7 @@ pub use writer::{GroupId, Writer};
 
 use crate::codec::CodecError;
 use crate::cursor::Cursor;
+use crate::times::Times;
 use layout::Section;
 use model::{Columns, Labels};
 use roaring::RoaringBitmap;
@@ -99,9 +100,8 @@ struct GroupPage {
 /// What reading a block keeps between series, so that the ticks of a group are decoded once.
 #[derive(Default)]
 pub struct Scratch {
-    /// Block, group and page of `times_ms`.
-    holds: Option<(u64, u32, usize)>,
-    times_ms: Vec<i64>,
+    /// By block, group and page.
+    times: Times<(u64, u32, usize)>,
     page: Page,
     text: Vec<u8>,
     /// Block of `known`.
@@ -228,12 +228,13 @@ impl Block {
             let wanted = page.min_ms <= end_ms && page.max_ms >= start_ms;
             if length > 0 && wanted {
                 let ticks = group.ticks.min((i + 1) * PAGE_TICKS) - i * PAGE_TICKS;
-                self.load_times(place.group, i, page, ticks, scratch)?;
+                let times = scratch
+                    .times
+                    .get((self.id, place.group, i), |times| self.read_times(page, ticks, times))?;
                 let bytes = self.checked(at, length)?;
                 page::read(bytes, ticks, &mut scratch.page)
                     .map_err(|e| BlockError::decode(at as usize, e))?;
-                let (first, whole) =
-                    append(&scratch.page, &scratch.times_ms, start_ms, end_ms, columns);
+                let (first, whole) = append(&scratch.page, times, start_ms, end_ms, columns);
                 id = id.filter(|_| whole).map(|id| mix(mix(id, i as u64), first as u64));
             } else if wanted {
                 id = None;
@@ -275,9 +276,7 @@ impl Block {
         let found = self.groups.get(group as usize);
         for (i, page) in found.map_or(&[][..], |g| &g.pages).iter().enumerate() {
             let ticks = found.map_or(0, |g| g.ticks.min((i + 1) * PAGE_TICKS) - i * PAGE_TICKS);
-            let bytes = self.checked(page.offset, page.length as usize)?;
-            crate::codec::decode_ints(bytes, ticks, &mut times)
-                .map_err(|e| BlockError::decode(page.offset as usize, e))?;
+            self.read_times(page, ticks, &mut times)?;
         }
         Ok(times)
     }
@@ -343,23 +342,16 @@ impl Block {
         Ok(page)
     }
 
-    fn load_times(
+    /// Appends the times of a page of a group.
+    fn read_times(
         &self,
-        group: u32,
-        i: usize,
         page: &GroupPage,
         ticks: usize,
-        scratch: &mut Scratch,
+        times: &mut Vec<i64>,
     ) -> Result<(), BlockError> {
-        let wanted = Some((self.id, group, i));
-        if scratch.holds != wanted {
-            scratch.holds = None;
-            scratch.times_ms.clear();
-            let bytes = self.checked(page.offset, page.length as usize)?;
-            crate::codec::decode_ints(bytes, ticks, &mut scratch.times_ms)
-                .map_err(|e| BlockError::decode(page.offset as usize, e))?;
-            scratch.holds = wanted;
-        }
+        let bytes = self.checked(page.offset, page.length as usize)?;
+        crate::codec::decode_ints(bytes, ticks, times)
+            .map_err(|e| BlockError::decode(page.offset as usize, e))?;
         Ok(())
     }
 }

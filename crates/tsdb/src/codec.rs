@@ -11,7 +11,9 @@
 //! Never fails to encode; decoding foreign bytes gives an error, never a panic and never more values
 //! than were asked for. `docs/formats/block.md` has the layout.
 
-use std::cell::Cell;
+mod packed;
+
+use packed::{GROUP, decode_group, encode_group, width_of};
 
 /// Why bytes are not a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +31,6 @@ const CONSTANT_INTEGER: u8 = 1;
 const RUNS: u8 = 2;
 const DECIMAL: u8 = 3;
 const XOR: u8 = 4;
-
-/// Values in a packed group.
-const GROUP: usize = 64;
 
 /// Largest power of ten tried: nanoseconds of a second.
 const EXPONENT_MAX: usize = 9;
@@ -105,13 +104,8 @@ pub fn decode_ints<'a>(
     }
     let (first, rest) = take_varint(bytes)?;
     let (divisor, rest) = take_varint(rest)?;
-    let begin = out.len();
-    let rest = decode_differences(rest, count, out)?;
-    let first = unzigzag(first);
-    for value in &mut out[begin..] {
-        *value = value.wrapping_mul(divisor as i64).wrapping_add(first);
-    }
-    Ok(rest)
+    let scale = (unzigzag(first), divisor as i64);
+    decode_differences(rest, count, scale, |integers| out.extend_from_slice(integers))
 }
 
 fn encode_constant(value: f64, out: &mut Vec<u8>) {
@@ -214,11 +208,6 @@ fn encode_varied(values: &[f64], out: &mut Vec<u8>) {
     }
 }
 
-thread_local! {
-    /// The integers of the column that is being decoded: memory that every column uses again.
-    static INTEGERS: Cell<Vec<i64>> = const { Cell::new(Vec::new()) };
-}
-
 fn decode_decimal<'a>(
     bytes: &'a [u8],
     count: usize,
@@ -235,16 +224,16 @@ fn decode_decimal<'a>(
         let (_, after) = take_varint(rest)?;
         (_, rest) = take_u64(after)?;
     }
-    let mut integers = INTEGERS.take();
-    integers.clear();
-    let rest = decode_ints(rest, count, &mut integers)?;
     let begin = out.len();
-    if exponent == 0 {
-        out.extend(integers.iter().map(|&i| i as f64));
+    let (first, rest) = take_varint(rest)?;
+    let (divisor, rest) = take_varint(rest)?;
+    let scale = (unzigzag(first), divisor as i64);
+    let rest = if exponent == 0 {
+        decode_differences(rest, count, scale, |i| out.extend(i.iter().map(|&i| i as f64)))?
     } else {
-        out.extend(integers.iter().map(|&i| i as f64 / power));
-    }
-    INTEGERS.set(integers);
+        let divided = |i: &i64| *i as f64 / power;
+        decode_differences(rest, count, scale, |i| out.extend(i.iter().map(divided)))?
+    };
     let (mut at, mut marked) = (0u64, marked);
     for _ in 0..exceptions {
         let (gap, after) = take_varint(marked)?;
@@ -267,11 +256,11 @@ fn decode_xor<'a>(
     let mut left = count;
     while left > 0 {
         let length = left.min(GROUP);
-        bytes = decode_group(bytes, &mut group[..length])?;
-        for bits in &group[..length] {
+        bytes = decode_group(bytes, length, &mut group)?;
+        out.extend(group[..length].iter().map(|bits| {
             before ^= bits;
-            out.push(f64::from_bits(before));
-        }
+            f64::from_bits(before)
+        }));
         left -= length;
     }
     Ok(bytes)
@@ -342,159 +331,64 @@ fn encode_differences(mut values: Vec<i64>, out: &mut Vec<u8>) {
     }
 }
 
+/// Gives `count` integers, at most [`GROUP`] at a time: the differences undone, times the second of `scale`
+/// plus the first.
 fn decode_differences<'a>(
     bytes: &'a [u8],
     count: usize,
-    out: &mut Vec<i64>,
+    scale: (i64, i64),
+    give: impl FnMut(&[i64]),
 ) -> Result<&'a [u8], CodecError> {
-    let (&order, mut rest) = bytes.split_first().ok_or(CodecError::Short)?;
-    if order > 2 {
-        return Err(CodecError::Invalid("order of differences"));
+    let (&order, rest) = bytes.split_first().ok_or(CodecError::Short)?;
+    match order {
+        0 => undo(rest, count, scale, |_, value| value, give),
+        1 => {
+            let mut sum = 0i64;
+            let add = |_, value| {
+                sum = sum.wrapping_add(value);
+                sum
+            };
+            undo(rest, count, scale, add, give)
+        }
+        2 => {
+            let (mut step, mut sum) = (0i64, 0i64);
+            let add = |first, value: i64| {
+                // The first is the value itself, no step to it.
+                step = if first { 0 } else { step.wrapping_add(value) };
+                sum = sum.wrapping_add(if first { value } else { step });
+                sum
+            };
+            undo(rest, count, scale, add, give)
+        }
+        _ => Err(CodecError::Invalid("order of differences")),
     }
-    let begin = out.len();
-    let mut group = [0u64; GROUP];
+}
+
+/// Unpacks group by group, and makes of each number what it stands for: `value` gets whether it is the first.
+fn undo<'a>(
+    mut rest: &'a [u8],
+    count: usize,
+    (first, divisor): (i64, i64),
+    mut value: impl FnMut(bool, i64) -> i64,
+    mut give: impl FnMut(&[i64]),
+) -> Result<&'a [u8], CodecError> {
+    let (mut group, mut integers) = ([0u64; GROUP], [0i64; GROUP]);
     let mut left = count;
     while left > 0 {
         let length = left.min(GROUP);
         let (base, after) = take_varint(rest)?;
         let base = unzigzag(base);
-        rest = decode_group(after, &mut group[..length])?;
-        out.extend(group[..length].iter().map(|&v| base.wrapping_add(v as i64)));
+        rest = decode_group(after, length, &mut group)?;
+        let mut is_first = left == count;
+        for (integer, &number) in integers.iter_mut().zip(&group[..length]) {
+            let undone = value(is_first, base.wrapping_add(number as i64));
+            *integer = undone.wrapping_mul(divisor).wrapping_add(first);
+            is_first = false;
+        }
+        give(&integers[..length]);
         left -= length;
     }
-    // The last difference taken is the first undone.
-    for skip in (0..order as usize).rev() {
-        let column = out[begin..].get_mut(skip..).unwrap_or_default();
-        let mut sum = 0i64;
-        for value in column {
-            sum = sum.wrapping_add(*value);
-            *value = sum;
-        }
-    }
     Ok(rest)
-}
-
-/// At most [`GROUP`] numbers: a width, the low bits of each, and what stands out.
-fn encode_group(values: &[u64], out: &mut Vec<u8>) {
-    let mut widths = [0usize; 65];
-    for &value in values {
-        widths[width_of(value) as usize] += 1;
-    }
-    let widest = widths.iter().rposition(|&n| n > 0).unwrap_or(0);
-    let (mut width, mut smallest) = (widest, usize::MAX);
-    let mut above = 0;
-    for candidate in (0..=widest).rev() {
-        let size = (values.len() * candidate).div_ceil(8)
-            + if above > 0 { 1 + above * (1 + (widest - candidate).div_ceil(7)) } else { 0 };
-        if size < smallest {
-            (width, smallest) = (candidate, size);
-        }
-        above += widths[candidate];
-    }
-    let exceptions = values.iter().filter(|&&v| width_of(v) as usize > width).count();
-    out.push(width as u8 | if exceptions > 0 { 0x80 } else { 0 });
-    let (mut buffer, mut filled) = (0u128, 0);
-    for &value in values {
-        buffer |= u128::from(value & low_bits(width)) << filled;
-        filled += width;
-        while filled >= 8 {
-            out.push(buffer as u8);
-            buffer >>= 8;
-            filled -= 8;
-        }
-    }
-    if filled > 0 {
-        out.push(buffer as u8);
-    }
-    if exceptions > 0 {
-        out.push(exceptions as u8);
-        for (i, &value) in values.iter().enumerate().filter(|(_, v)| width_of(**v) as usize > width)
-        {
-            out.push(i as u8);
-            put_varint(value >> width, out);
-        }
-    }
-}
-
-fn decode_group<'a>(bytes: &'a [u8], values: &mut [u64]) -> Result<&'a [u8], CodecError> {
-    let (&head, body) = bytes.split_first().ok_or(CodecError::Short)?;
-    let width = (head & 0x7f) as usize;
-    if width > 64 {
-        return Err(CodecError::Invalid("width"));
-    }
-    let packed = (values.len() * width).div_ceil(8);
-    let (packed, mut rest) = body.split_at_checked(packed).ok_or(CodecError::Short)?;
-    if width == 0 {
-        values.fill(0);
-    } else {
-        // Room behind the last value lets every one be read with one load.
-        let mut buffer;
-        let room = if width <= 56 { 8 } else { 16 };
-        let with_room = match body.get(..packed.len() + room) {
-            Some(bytes) => bytes,
-            None => {
-                buffer = [0u8; GROUP * 8 + 16];
-                buffer[..packed.len()].copy_from_slice(packed);
-                &buffer[..packed.len() + room]
-            }
-        };
-        if width <= 56 {
-            unpack::<8>(with_room, width, values, u64::from_le_bytes);
-        } else {
-            unpack::<16>(with_room, width, values, u128::from_le_bytes);
-        }
-    }
-    if head & 0x80 != 0 {
-        let (&count, after) = rest.split_first().ok_or(CodecError::Short)?;
-        rest = after;
-        for _ in 0..count {
-            let (&place, after) = rest.split_first().ok_or(CodecError::Short)?;
-            let (high, after) = take_varint(after)?;
-            let slot = values.get_mut(place as usize);
-            *slot.ok_or(CodecError::Invalid("place in a group"))? |=
-                high.checked_shl(width as u32).unwrap_or(0);
-            rest = after;
-        }
-    }
-    Ok(rest)
-}
-
-/// Reads each value with one load of `N` bytes, which hold it whole wherever in a byte it begins; so many
-/// bytes follow the packed ones.
-fn unpack<const N: usize>(
-    buffer: &[u8],
-    width: usize,
-    values: &mut [u64],
-    load: impl Fn([u8; N]) -> <[u8; N] as Word>::Int,
-) where
-    [u8; N]: Word,
-{
-    let mask = low_bits(width);
-    for (i, value) in values.iter_mut().enumerate() {
-        let bit = i * width;
-        let mut word = [0u8; N];
-        word.copy_from_slice(&buffer[bit / 8..bit / 8 + N]);
-        *value = <[u8; N]>::shifted(load(word), bit % 8) & mask;
-    }
-}
-
-trait Word {
-    type Int;
-    fn shifted(word: Self::Int, bits: usize) -> u64;
-}
-
-impl Word for [u8; 8] {
-    type Int = u64;
-    fn shifted(word: u64, bits: usize) -> u64 {
-        word >> bits
-    }
-}
-
-impl Word for [u8; 16] {
-    type Int = u128;
-    fn shifted(word: u128, bits: usize) -> u64 {
-        (word >> bits) as u64
-    }
 }
 
 fn spread(values: &[i64]) -> u64 {
@@ -522,14 +416,6 @@ fn common_divisor(values: &[i64]) -> u64 {
 
 fn quotient(distance: i64, divisor: u64) -> i64 {
     if divisor == 1 { distance } else { distance / divisor as i64 }
-}
-
-fn width_of(value: u64) -> u32 {
-    64 - value.leading_zeros()
-}
-
-fn low_bits(width: usize) -> u64 {
-    if width >= 64 { u64::MAX } else { (1 << width) - 1 }
 }
 
 pub(crate) fn zigzag(value: i64) -> u64 {

@@ -33,6 +33,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tombstones;
 
 pub use batch::{Batch, Committed, Group, Refusal, Refused};

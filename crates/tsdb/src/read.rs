@@ -11,6 +11,7 @@ use crate::codec::CodecError;
 use crate::head::Head;
 use crate::head::chunk::read_open;
 use crate::store::{State, Store, Stored, lock};
+use crate::times::Times;
 use crate::tombstones::Hidden;
 use gather::{Entry, Gather};
 use model::{Columns, Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Value};
@@ -161,7 +162,8 @@ pub(crate) struct Set {
     /// The place behind the series at which the set stands.
     next: usize,
     blocks: Vec<BlockSeries>,
-    times: Times,
+    /// Of sealed chunks, by their numbers.
+    times: Times<u64>,
     page: Page,
     warnings: Vec<String>,
 }
@@ -183,13 +185,6 @@ impl BlockSeries {
     }
 }
 
-/// The times of the sealed chunk read last.
-#[derive(Default)]
-struct Times {
-    id: u64,
-    times_ms: Vec<i64>,
-}
-
 impl Set {
     fn read_head(&mut self, own: Range<usize>, columns: &mut Columns) -> Result<u64, CodecError> {
         let mut id = 1;
@@ -202,13 +197,8 @@ impl Set {
             let (start, end) = (self.start_ms, self.end_ms);
             match piece {
                 Piece::Chunk { chunk, slot } => {
-                    if self.times.id != chunk.id {
-                        self.times.times_ms.clear();
-                        chunk.read_times(&mut self.times.times_ms)?;
-                        self.times.id = chunk.id;
-                    }
                     chunk.read(*slot, &mut self.page)?;
-                    let times = &self.times.times_ms;
+                    let times = self.times.get(chunk.id, |times| chunk.read_times(times))?;
                     note(chunk.id, block::append(&self.page, times, start, end, columns));
                 }
                 Piece::Open { ticks, changes } => {

@@ -3,8 +3,8 @@
 use crate::block;
 use crate::head::Head;
 use crate::head::chunk::Chunk;
+use hashbrown::HashMap;
 use model::Sample;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,0 +1,34 @@
+//! The times of pages and chunks that a reader decoded lately: series of one target share them, and a read in
+//! the order of labels goes from target to target. Decodes nothing itself.
+
+use hashbrown::HashMap;
+
+/// So many are kept; with pages of 1,024 times they take four megabytes.
+const KEPT_MAX: usize = 512;
+
+/// Decoded times by a key that means the same for as long as this is kept.
+#[derive(Default)]
+pub(crate) struct Times<K> {
+    kept: HashMap<K, Vec<i64>>,
+}
+
+impl<K: std::hash::Hash + Eq + Copy> Times<K> {
+    /// The times of a key, which `load` appends where they are not kept.
+    pub fn get<E>(
+        &mut self,
+        key: K,
+        load: impl FnOnce(&mut Vec<i64>) -> Result<(), E>,
+    ) -> Result<&[i64], E> {
+        if self.kept.len() >= KEPT_MAX && !self.kept.contains_key(&key) {
+            self.kept.clear();
+        }
+        match self.kept.entry(key) {
+            hashbrown::hash_map::Entry::Occupied(kept) => Ok(kept.into_mut()),
+            hashbrown::hash_map::Entry::Vacant(free) => {
+                let mut times = Vec::new();
+                load(&mut times)?;
+                Ok(free.insert(times))
+            }
+        }
+    }
+}
