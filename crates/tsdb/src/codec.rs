@@ -333,12 +333,12 @@ fn encode_differences(mut values: Vec<i64>, out: &mut Vec<u8>) {
 
 /// Gives `count` integers, at most [`GROUP`] at a time: the differences undone, times the second of `scale`
 /// plus the first.
-fn decode_differences<'a>(
-    bytes: &'a [u8],
+fn decode_differences(
+    bytes: &[u8],
     count: usize,
     scale: (i64, i64),
     give: impl FnMut(&[i64]),
-) -> Result<&'a [u8], CodecError> {
+) -> Result<&[u8], CodecError> {
     let (&order, rest) = bytes.split_first().ok_or(CodecError::Short)?;
     match order {
         0 => undo(rest, count, scale, |_, value| value, give),
@@ -365,13 +365,13 @@ fn decode_differences<'a>(
 }
 
 /// Unpacks group by group, and makes of each number what it stands for: `value` gets whether it is the first.
-fn undo<'a>(
-    mut rest: &'a [u8],
+fn undo(
+    mut rest: &[u8],
     count: usize,
     (first, divisor): (i64, i64),
     mut value: impl FnMut(bool, i64) -> i64,
     mut give: impl FnMut(&[i64]),
-) -> Result<&'a [u8], CodecError> {
+) -> Result<&[u8], CodecError> {
     let (mut group, mut integers) = ([0u64; GROUP], [0i64; GROUP]);
     let mut left = count;
     while left > 0 {

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::block::{BlockError, Page, Writer};
 use crate::head::Head;
 use crate::head::chunk::Chunk;
+use crate::head::run::Run;
 use crate::numbers::Numbers;
 use crate::open::{BLOCKS, block_name, open_block};
 use crate::store::{Store, Stored, lock};
@@ -109,7 +110,7 @@ enum Part {
         run: usize,
         slot: u32,
     },
-    Loose(Vec<Sample>),
+    Loose(Box<Run>),
 }
 
 /// So many series are looked up at once: between, writers get their turn.
@@ -152,8 +153,8 @@ impl Source {
             }
         }
         for (epoch, loose) in head.loose.range(..=self.through) {
-            if let Some(samples) = loose.get(&number) {
-                parts.push(((*epoch, true, 0), Part::Loose(samples.clone())));
+            if let Some(run) = loose.get(&number) {
+                parts.push(((*epoch, true, 0), Part::Loose(run.clone())));
             }
         }
         parts.sort_by_key(|p| p.0);
@@ -200,7 +201,8 @@ impl Source {
                         }
                         writer.series(labels, groups[*run], whole.points())?;
                     }
-                    Part::Loose(samples) => {
+                    Part::Loose(run) => {
+                        let samples = run.samples().map_err(|e| BlockError::decode(0, e))?;
                         let times: Vec<i64> = samples.iter().map(|s| s.time_ms).collect();
                         let group = match loose_groups.get(&times) {
                             Some(group) => *group,

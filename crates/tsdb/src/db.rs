@@ -1,6 +1,7 @@
 //! The store as its users hold it.
 
 use crate::Sealed;
+use crate::receive::{Named, Received, SeriesRef};
 use crate::store::{Store, Stored, lock};
 use crate::{
     BlockInfo, Cardinality, Committed, Durability, Error, Finding, Group, Metadata, Options,
@@ -20,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Db {
     /// Dropped with the last clone, before the store: fsyncs and releases the folder.
     _alive: Arc<Alive>,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
 }
 
 struct Alive(Weak<Store>);
@@ -81,7 +82,7 @@ impl Db {
 
     /// Takes in samples of any series, as one batch; returns once they were given to the kernel.
     pub fn append(&self, samples: &[(Labels, Sample)]) -> Result<Committed, Error> {
-        self.store.append(samples, &[], u64::MAX, Durability::Kernel).map(|done| done.0)
+        self.append_with(samples, &[], u64::MAX, Durability::Kernel).map(|done| done.committed)
     }
 
     /// As [`Db::append`], but returns when the samples are safe as [`Options::durability`] says.
@@ -98,7 +99,46 @@ impl Db {
         families: &[Metadata],
         series_limit: u64,
     ) -> Result<(Committed, Vec<Refused>), Error> {
-        self.store.append(samples, families, series_limit, self.store.options.durability)
+        let received =
+            self.append_with(samples, families, series_limit, self.store.options.durability)?;
+        Ok((received.committed, received.refused))
+    }
+
+    /// As [`Db::receive`]: each sample with the place of its series among those that are `named` (a sample of
+    /// a place where none is, is left out). What was received says how to name them from then on.
+    ///
+    /// [`Error::Forgotten`], and nothing is taken in, where a series that is named by a reference is in the
+    /// head no more.
+    pub fn receive_named(
+        &self,
+        named: &[Named],
+        samples: &[(u32, Sample)],
+        families: &[Metadata],
+        series_limit: u64,
+    ) -> Result<Received, Error> {
+        let samples = samples.iter().map(|(place, sample)| (*place as usize, sample));
+        let durability = self.store.options.durability;
+        self.store.append(named, samples, families, series_limit, durability)
+    }
+
+    /// The labels of a series of the head; `None` once it is forgotten.
+    pub fn labels_of(&self, series: SeriesRef) -> Option<Labels> {
+        let state = self.store.read();
+        let index = &state.head.index;
+        let known = index.is_since(series.number, series.generation);
+        known.then(|| index.labels(series.number))
+    }
+
+    fn append_with(
+        &self,
+        samples: &[(Labels, Sample)],
+        families: &[Metadata],
+        series_limit: u64,
+        durability: Durability,
+    ) -> Result<Received, Error> {
+        let named: Vec<Named> = samples.iter().map(|s| Named::Labels(s.0.clone())).collect();
+        let samples = samples.iter().map(|s| &s.1).enumerate();
+        self.store.append(&named, samples, families, series_limit, durability)
     }
 
     /// What is known of the metrics that were written, sorted by name.

@@ -7,17 +7,20 @@ mod changes;
 pub(crate) mod chunk;
 pub(crate) mod group;
 mod matched;
+pub(crate) mod run;
 pub(crate) mod series;
 pub(crate) mod symbols;
 
 use crate::Metadata;
+use crate::change::Step;
 use crate::codec::CodecError;
 use crate::record::{self, Item};
 use group::Group;
-use model::Sample;
+use hashbrown::HashMap;
 use roaring::RoaringBitmap;
+use run::Run;
 use series::SeriesIndex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Series, groups and loose samples in memory.
 #[derive(Default)]
@@ -25,8 +28,10 @@ pub(crate) struct Head {
     pub index: SeriesIndex,
     groups: Vec<Option<Group>>,
     free: Vec<u32>,
-    /// Loose samples by log epoch and series, sorted by time.
-    pub loose: BTreeMap<u32, HashMap<u32, Vec<Sample>>>,
+    /// Loose samples by log epoch and series.
+    pub loose: BTreeMap<u32, HashMap<u32, Box<Run>>>,
+    /// Memory that is used again.
+    scratch: Vec<u8>,
     pub metadata: BTreeMap<String, Metadata>,
     /// What each log epoch brought.
     pub epochs: BTreeMap<u32, Extent>,
@@ -57,9 +62,14 @@ impl Default for Extent {
 }
 
 impl Head {
-    /// Changes the head as a record says.
+    /// Changes the head as a record of the log says.
     pub fn apply(&mut self, record: &[u8], epoch: u32) -> Result<(), CodecError> {
         record::read(record, |item| self.apply_item(item, epoch))
+    }
+
+    /// Changes the head as the items of a record say.
+    pub fn apply_items(&mut self, items: &[u8], epoch: u32) -> Result<(), CodecError> {
+        record::read_items(items, |item| self.apply_item(item, epoch))
     }
 
     fn apply_item(&mut self, item: Item<'_>, epoch: u32) -> Result<(), CodecError> {
@@ -85,7 +95,9 @@ impl Head {
                     group.leave(slot, &mut self.index);
                 }
             }
-            Item::Loose { series, sample } => self.add_loose(series, sample, epoch),
+            Item::Loose { series, time_ms, start_ms, value } => {
+                self.add_loose(series, (time_ms, start_ms, value), epoch)?;
+            }
             Item::Metadata(family) => {
                 self.metadata.insert(family.name.clone(), family);
             }
@@ -213,22 +225,28 @@ impl Head {
         }
     }
 
-    fn add_loose(&mut self, series: u32, sample: Sample, epoch: u32) {
-        let Some(entry) = self.index.get_mut(series) else { return };
-        entry.last_ms = entry.last_ms.max(sample.time_ms);
-        let samples = self.loose.entry(epoch).or_default().entry(series).or_default();
-        let at = samples.partition_point(|s| s.time_ms < sample.time_ms);
-        if samples.get(at).is_none_or(|s| s.time_ms != sample.time_ms) {
-            self.epochs.entry(epoch).or_default().add(1, sample.time_ms);
-            samples.insert(at, sample);
+    fn add_loose(
+        &mut self,
+        series: u32,
+        (time_ms, start_ms, value): (i64, i64, Step<'_>),
+        epoch: u32,
+    ) -> Result<(), CodecError> {
+        let Some(entry) = self.index.get_mut(series) else { return Ok(()) };
+        let loose = self.loose.entry(epoch).or_default();
+        let run = loose.entry(series).or_insert_with(|| Box::new(Run::new()));
+        if run.push(time_ms, start_ms, value, &mut self.scratch)? {
+            self.epochs.entry(epoch).or_default().add(1, time_ms);
         }
+        entry.last_ms = entry.last_ms.max(time_ms);
+        Ok(())
     }
 
     /// Bytes of memory, about.
     pub fn memory(&self) -> usize {
         let groups: usize = self.groups().map(Group::memory).sum();
         let loose = self.loose.values().flat_map(HashMap::values);
-        let loose: usize = loose.map(|l| l.capacity() * size_of::<Sample>() + 48).sum();
+        // An entry of a map takes a byte more, and a map is three quarters full.
+        let loose: usize = loose.map(|run| run.memory() + 24).sum();
         self.index.memory() + groups + loose
     }
 }

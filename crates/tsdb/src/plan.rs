@@ -1,11 +1,13 @@
-//! Turns a round of a target, or loose samples, into a record for the log, against the head as it
+//! Turns a round of a target, or loose samples ([`loose`]), into a record for the log, against the head as it
 //! is. Changes nothing itself.
 //!
 //! A sample goes to its series' slot where its time is that of its group's tick. Otherwise it is
 //! placed: newer than all of its series, it joins the group that ticks at its time; older, but
 //! within the window, it is kept loose; beyond the window it is refused.
 
-use crate::batch::{self, Committed, FLOAT, Pending, Place, Refusal, Refused, Row};
+pub(crate) mod loose;
+
+use crate::batch::{self, Committed, FLOAT, Pending, Place, Row};
 use crate::change::{Kind, State, Step};
 use crate::head::Head;
 use crate::head::group::{self, Group};
@@ -13,7 +15,6 @@ use crate::record::{self, Builder};
 use crate::{Metadata, change};
 use model::value::STALE_BITS;
 use model::{Histogram, Labels, Sample, Value};
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -92,71 +93,6 @@ pub(crate) fn round(context: &Context<'_>, round: &Round<'_>) -> (Builder, Commi
     plan.finish()
 }
 
-/// Plans loose samples and what is told of families: the record, what becomes of the samples, and
-/// which of them are left out. A sample that its series has already is not written again.
-pub(crate) fn loose(
-    context: &Context<'_>,
-    samples: &[(Labels, Sample)],
-    families: &[Metadata],
-    series_limit: u64,
-) -> (Builder, Committed, Vec<Refused>) {
-    let mut names = Names::new(context);
-    let room = series_limit.saturating_sub(context.head.index.len() as u64);
-    let (mut record, mut done) = (Builder::default(), Committed::default());
-    let mut refused = Vec::new();
-    let mut last: HashMap<u32, i64> = HashMap::new();
-    let mut taken: HashMap<(u32, i64), &Value> = HashMap::new();
-    for family in families {
-        record.metadata(family);
-    }
-    for (index, (labels, sample)) in samples.iter().enumerate() {
-        if labels.is_empty() {
-            continue;
-        }
-        let (series, is_new) = names.resolve(labels);
-        if is_new && names.new.len() as u64 > room {
-            names.new.remove(labels);
-            refused.push(Refused { index, why: Refusal::NoRoom });
-            continue;
-        }
-        let newest = *last.entry(series).or_insert_with(|| context.head.last_ms(series));
-        let time = sample.time_ms;
-        if time < newest.saturating_sub(context.window_ms) {
-            done.too_old += 1;
-            refused.push(Refused { index, why: Refusal::TooOld });
-            continue;
-        }
-        let there = match taken.entry((series, time)) {
-            Entry::Occupied(first) => Some(same_value(first.get(), &sample.value)),
-            Entry::Vacant(free) => {
-                free.insert(&sample.value);
-                context.taken(series, sample)
-            }
-        };
-        if let Some(same) = there {
-            if !same {
-                done.duplicates += 1;
-                refused.push(Refused { index, why: Refusal::Duplicate });
-            }
-            continue;
-        }
-        names.define(series, labels, &mut record, &mut done);
-        if time > newest {
-            last.insert(series, time);
-            // What is newer than its group's tick would stand in the way of the next one.
-            let owner = context.head.index.get(series).and_then(|s| s.owner);
-            if let Some((group, slot)) = owner.filter(|_| names.left.insert(series)) {
-                record.leave(group, slot);
-            }
-        } else {
-            done.out_of_order += 1;
-        }
-        record.loose(series, sample);
-        done.samples += 1;
-    }
-    (record, done, refused)
-}
-
 fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
@@ -171,7 +107,6 @@ struct Names<'a> {
     new: HashMap<Labels, u32>,
     numbers: Box<dyn Iterator<Item = u32> + 'a>,
     defined: HashSet<u32>,
-    left: HashSet<u32>,
 }
 
 impl<'a> Names<'a> {
@@ -181,18 +116,17 @@ impl<'a> Names<'a> {
             new: HashMap::new(),
             numbers: Box::new(context.head.index.next_numbers()),
             defined: HashSet::new(),
-            left: HashSet::new(),
         }
     }
 
-    /// The number of a series, and whether it is new.
-    fn resolve(&mut self, labels: &Labels) -> (u32, bool) {
+    /// The number of a series.
+    fn resolve(&mut self, labels: &Labels) -> u32 {
         if let Some(series) = self.context.head.index.find(labels) {
-            return (series, false);
+            return series;
         }
         let numbers = &mut self.numbers;
         let number = self.new.entry(labels.clone());
-        (*number.or_insert_with(|| numbers.next().unwrap_or(u32::MAX)), true)
+        *number.or_insert_with(|| numbers.next().unwrap_or(u32::MAX))
     }
 
     /// Tells the log a series that this epoch does not know.
@@ -207,29 +141,6 @@ impl<'a> Names<'a> {
 }
 
 impl Context<'_> {
-    /// Whether a series has a sample at that time, as far as that is seen easily, and if so,
-    /// whether it is the same.
-    fn taken(&self, series: u32, sample: &Sample) -> Option<bool> {
-        let lists = self.head.loose.values().filter_map(|l| l.get(&series));
-        for list in lists {
-            if let Ok(at) = list.binary_search_by_key(&sample.time_ms, |s| s.time_ms) {
-                return Some(same_value(&list[at].value, &sample.value));
-            }
-        }
-        let (_, slot) = self.slot(series)?;
-        (self.head.last_ms(series) == sample.time_ms).then(|| {
-            match (slot.state.kind, &sample.value) {
-                (Kind::Float, Value::Float(v)) => slot.state.bits == v.to_bits(),
-                (Kind::Histogram, Value::Histogram(h)) => {
-                    slot.state.histogram().is_some_and(|s| Arc::ptr_eq(s, h) || s.same_value(h))
-                }
-                // What ended at that time has the mark there.
-                (Kind::Absent, Value::Float(v)) => v.to_bits() == STALE_BITS,
-                _ => false,
-            }
-        })
-    }
-
     /// The open slot of a series.
     fn slot(&self, series: u32) -> Option<(&Group, &group::Slot)> {
         let (group, slot) = self.head.index.get(series)?.owner?;
@@ -349,7 +260,7 @@ impl<'a> Plan<'a> {
                 if labels.is_empty() {
                     return;
                 }
-                self.names.resolve(&labels).0
+                self.names.resolve(&labels)
             }
         };
         // Should it not join a group now, it goes on where it is.

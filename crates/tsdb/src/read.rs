@@ -10,6 +10,7 @@ use crate::block::{self, Block, BlockError, Page, Scratch};
 use crate::codec::CodecError;
 use crate::head::Head;
 use crate::head::chunk::read_open;
+use crate::head::run;
 use crate::store::{State, Store, Stored, lock};
 use crate::times::Times;
 use crate::tombstones::Hidden;
@@ -207,9 +208,17 @@ impl Set {
                     let times = &ticks.times_ms;
                     note(ticks.id, block::append(&self.page, times, start, end, columns));
                 }
-                Piece::Loose(samples) => {
+                Piece::Run(bytes) => {
                     whole = false;
-                    samples.iter().for_each(|s| push(columns, s));
+                    run::each(&self.pieces.changes[bytes.clone()], |sample| {
+                        if (start..=end).contains(&sample.time_ms) {
+                            push(columns, sample);
+                        }
+                    })?;
+                }
+                Piece::Late(samples) => {
+                    whole = false;
+                    samples.iter().for_each(|s| push(columns, s.clone()));
                 }
             }
         }
@@ -217,13 +226,13 @@ impl Set {
     }
 }
 
-fn push(columns: &mut Columns, sample: &Sample) {
+fn push(columns: &mut Columns, sample: Sample) {
     let at = columns.times_ms.len();
     columns.times_ms.push(sample.time_ms);
-    match &sample.value {
-        Value::Float(v) => columns.floats.push(*v),
+    match sample.value {
+        Value::Float(v) => columns.floats.push(v),
         Value::Histogram(h) => {
-            columns.histograms.push((at as u32, Arc::clone(h)));
+            columns.histograms.push((at as u32, h));
             columns.floats.push(0.0);
         }
     }

@@ -32,8 +32,8 @@ pub(crate) enum Item<'a> {
     Tick(Tick<'a>),
     /// A series leaves its group.
     Leave { group: u32, slot: u32 },
-    /// A sample beside any group.
-    Loose { series: u32, sample: Sample },
+    /// A sample beside any group: its value as a step from nothing.
+    Loose { series: u32, time_ms: i64, start_ms: i64, value: Step<'a> },
     /// A family is described.
     Metadata(Metadata),
 }
@@ -160,6 +160,11 @@ impl Builder {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// The items, for [`read_items`].
+    pub fn items(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The record as the log takes it.
     pub fn finish(&self) -> Vec<u8> {
         if self.bytes.len() >= COMPRESS_FROM {
@@ -185,7 +190,7 @@ const KINDS: [Kind; 8] = [
 /// Reads a record item by item.
 pub(crate) fn read(
     record: &[u8],
-    mut see: impl FnMut(Item<'_>) -> Result<(), CodecError>,
+    see: impl FnMut(Item<'_>) -> Result<(), CodecError>,
 ) -> Result<(), CodecError> {
     let (form, body) = record.split_first().ok_or(CodecError::Short)?;
     let unpacked;
@@ -202,7 +207,15 @@ pub(crate) fn read(
         }
         _ => return Err(CodecError::Invalid("form of a record")),
     };
-    let mut cursor = Cursor(body);
+    read_items(body, see)
+}
+
+/// Reads items one by one.
+pub(crate) fn read_items(
+    items: &[u8],
+    mut see: impl FnMut(Item<'_>) -> Result<(), CodecError>,
+) -> Result<(), CodecError> {
+    let mut cursor = Cursor(items);
     while !cursor.0.is_empty() {
         see(item(&mut cursor)?)?;
     }
@@ -238,12 +251,7 @@ fn item<'a>(cursor: &mut Cursor<'a>) -> Result<Item<'a>, CodecError> {
         LOOSE => {
             let series = number(cursor)?;
             let (time_ms, start_ms) = (cursor.signed()?, cursor.signed()?);
-            let value = match change::take(cursor)? {
-                Step::Float(bits) => Value::Float(f64::from_bits(bits)),
-                Step::Histogram(bytes) => Value::Histogram(change::read_histogram(bytes)?),
-                _ => return Err(CodecError::Invalid("value")),
-            };
-            Item::Loose { series, sample: Sample { time_ms, start_ms, value } }
+            Item::Loose { series, time_ms, start_ms, value: change::take(cursor)? }
         }
         METADATA => {
             let kind = KINDS.get(cursor.byte()? as usize).copied();

@@ -4,18 +4,19 @@
 //! kernel) and then applied to the head under the lock that readers take: nobody sees a sample
 //! that a crash of the program could take back, nor half a batch.
 
-use crate::batch::{Committed, Refused};
+use crate::batch::Committed;
 use crate::block::Block;
 use crate::head::Head;
 use crate::maintain::Schedule;
 use crate::numbers::Numbers;
 use crate::plan::{self, Context, Placed, Round};
+use crate::receive::{Named, Received, SeriesRef};
 use crate::record::Builder;
 use crate::stats::Quarantined;
 use crate::tombstones::Tombstone;
 use crate::{Durability, Error, Metadata, Options};
 use disk::{Files, Log};
-use model::{Labels, Sample};
+use model::Sample;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -77,6 +78,14 @@ pub(crate) struct Counts {
     pub out_of_order: AtomicU64,
     pub too_old: AtomicU64,
     pub duplicates: AtomicU64,
+}
+
+/// A record that was given to the log and to the head.
+struct Applied {
+    /// Its number in the log.
+    seq: u64,
+    /// The generation of the head's index then.
+    generation: u32,
 }
 
 /// Locks, also after a panic elsewhere: readers must go on.
@@ -159,26 +168,40 @@ impl Store {
         Ok((done, placed))
     }
 
-    /// Takes in samples of any series, and returns when they are as safe as `durability` says.
-    pub fn append(
+    /// Takes in samples, each with the place of its series in `named`, and returns when they are as safe as
+    /// `durability` says.
+    pub fn append<'s>(
         &self,
-        samples: &[(Labels, Sample)],
+        named: &[Named],
+        samples: impl Iterator<Item = (usize, &'s Sample)>,
         families: &[Metadata],
         series_limit: u64,
         durability: Durability,
-    ) -> Result<(Committed, Vec<Refused>), Error> {
-        let (done, refused, seq) = {
+    ) -> Result<Received, Error> {
+        let (received, seq) = {
             let epoch = lock(&self.writer);
             let told = self.untold(families, *epoch);
-            let (record, done, refused) =
-                plan::loose(&self.context(&self.read(), *epoch), samples, &told, series_limit);
-            (done, refused, self.log_and_apply(&record, *epoch)?)
+            let planned = {
+                let state = self.read();
+                let context = self.context(&state, *epoch);
+                plan::loose::plan(&context, named, samples, &told, series_limit)?
+            };
+            let applied = self.log_and_apply(&planned.record, *epoch)?;
+            let references = planned.series.iter().map(|series| {
+                let series = (*series)?;
+                let generation =
+                    if series.is_new { applied.generation } else { planned.generation };
+                Some(SeriesRef { number: series.number, generation })
+            });
+            let references = references.collect();
+            let (committed, refused) = (planned.done, planned.refused);
+            (Received { committed, refused, references }, applied.seq)
         };
-        self.count(&done);
+        self.count(&received.committed);
         if durability == Durability::Fsync {
             self.log.sync_to(seq)?;
         }
-        Ok((done, refused))
+        Ok(received)
     }
 
     /// What the log does not know yet of families that a sender describes again and again. Each log
@@ -240,17 +263,17 @@ impl Store {
         Context { head: &state.head, epoch, window_ms: self.options.out_of_order_ms }
     }
 
-    /// Gives a record to the log and then to the head; gives its number in the log.
-    fn log_and_apply(&self, record: &Builder, epoch: u32) -> Result<u64, Error> {
+    /// Gives a record to the log and then to the head.
+    fn log_and_apply(&self, record: &Builder, epoch: u32) -> Result<Applied, Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::Closed);
         }
         if record.is_empty() {
             // Samples that are there already were written before, and may not be safe yet.
-            return Ok(self.log.state().written);
+            let generation = self.read().head.index.generation();
+            return Ok(Applied { seq: self.log.state().written, generation });
         }
-        let record = record.finish();
-        let seq = match self.log.append(&record) {
+        let seq = match self.log.append(&record.finish()) {
             Ok(seq) => seq,
             Err(e) => {
                 *lock(&self.refused) = Some(e.to_string());
@@ -258,10 +281,11 @@ impl Store {
             }
         };
         *lock(&self.refused) = None;
-        if let Err(e) = self.write().head.apply(&record, epoch) {
+        let mut state = self.write();
+        if let Err(e) = state.head.apply_items(record.items(), epoch) {
             tracing::error!("a record that was just written cannot be applied: {e}");
         }
-        Ok(seq)
+        Ok(Applied { seq, generation: state.head.index.generation() })
     }
 
     fn count(&self, done: &Committed) {

@@ -1,7 +1,7 @@
 //! The bytes of a slot's changes: few for most slots, so these lie within the slot itself.
 
 /// Bytes that are only ever added to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Changes {
     /// So many, and these.
     Few(u8, [u8; FEW]),

@@ -5,6 +5,8 @@ use crate::change::{self, Kind, State, Step};
 use crate::codec::{self, CodecError};
 use crate::cursor::Cursor;
 use model::value::STALE;
+use model::{Sample, Value};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ticks after which an open chunk is sealed.
@@ -54,6 +56,22 @@ impl Chunk {
         }
     }
 
+    /// Seals what one slot has at all of `times_ms`, which are not empty.
+    pub fn of_one(id: u64, times_ms: &[i64], page: &Page) -> Chunk {
+        let (mut times, mut pages) = (Vec::new(), Vec::new());
+        codec::encode_ints(times_ms, &mut times);
+        write_page(&page.points(), &mut pages);
+        Chunk {
+            id,
+            min_ms: times_ms.first().copied().unwrap_or(0),
+            max_ms: times_ms.last().copied().unwrap_or(0),
+            ticks: times_ms.len() as u32,
+            times: times.into(),
+            ends: [pages.len() as u32].into(),
+            pages: pages.into(),
+        }
+    }
+
     /// Whether a slot has samples here.
     pub fn has(&self, slot: u32) -> bool {
         !self.page(slot).is_empty()
@@ -98,6 +116,19 @@ impl Page {
         self.all = false;
     }
 
+    /// Adds a sample at the tick after the last one; all ticks have one.
+    pub fn push_next(&mut self, sample: &Sample) {
+        self.all = true;
+        let float = match &sample.value {
+            Value::Float(v) => *v,
+            Value::Histogram(h) => {
+                self.histograms.push((self.floats.len() as u32, Arc::clone(h)));
+                0.0
+            }
+        };
+        self.push_value(float, sample.start_ms);
+    }
+
     /// How many samples there are.
     pub fn len(&self) -> usize {
         self.floats.len()
@@ -129,13 +160,17 @@ impl Page {
     }
 
     fn push(&mut self, tick: u32, value: f64, start_ms: i64) {
+        self.ticks.push(tick);
+        self.push_value(value, start_ms);
+    }
+
+    fn push_value(&mut self, value: f64, start_ms: i64) {
         if start_ms != 0 && self.starts_ms.is_empty() {
             self.starts_ms.resize(self.floats.len(), 0);
         }
         if start_ms != 0 || !self.starts_ms.is_empty() {
             self.starts_ms.push(start_ms);
         }
-        self.ticks.push(tick);
         self.floats.push(value);
     }
 }

@@ -19,7 +19,10 @@ pub(super) enum Piece {
         /// Its part of [`Pieces::changes`].
         changes: Range<usize>,
     },
-    Loose(Vec<Sample>),
+    /// Samples beside any group, as bytes of a run: its part of [`Pieces::changes`].
+    Run(Range<usize>),
+    /// Samples that came late.
+    Late(Vec<Sample>),
 }
 
 /// Times of an open chunk, as of the moment of the read.
@@ -32,7 +35,7 @@ pub(super) struct Ticks {
 #[derive(Default)]
 pub(super) struct Pieces {
     pub list: Vec<Piece>,
-    /// The bytes of all open chunks.
+    /// The bytes of all open chunks and runs.
     pub changes: Vec<u8>,
 }
 
@@ -89,11 +92,23 @@ impl<'a> Groups<'a> {
             }
         }
         for (epoch, loose) in &self.head.loose {
-            let Some(samples) = loose.get(&number) else { continue };
-            let from = samples.partition_point(|s| s.time_ms < self.start_ms);
-            let to = samples.partition_point(|s| s.time_ms <= self.end_ms).max(from);
+            let Some(run) = loose.get(&number) else { continue };
+            for chunk in run.sealed() {
+                if self.wants(chunk.min_ms, chunk.max_ms) {
+                    let piece = Piece::Chunk { chunk: Arc::clone(chunk), slot: 0 };
+                    self.own.push(((*epoch, true, chunk.min_ms), piece));
+                }
+            }
+            if let Some((min, _)) = run.open_span().filter(|(a, b)| self.wants(*a, *b)) {
+                let begin = pieces.changes.len();
+                pieces.changes.extend_from_slice(run.open());
+                self.own.push(((*epoch, true, min), Piece::Run(begin..pieces.changes.len())));
+            }
+            let late = run.late();
+            let from = late.partition_point(|s| s.time_ms < self.start_ms);
+            let to = late.partition_point(|s| s.time_ms <= self.end_ms).max(from);
             if from < to {
-                self.own.push(((*epoch, true, 0), Piece::Loose(samples[from..to].to_vec())));
+                self.own.push(((*epoch, true, i64::MAX), Piece::Late(late[from..to].to_vec())));
             }
         }
         if self.own.len() > 1 {

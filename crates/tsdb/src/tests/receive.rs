@@ -1,8 +1,9 @@
 //! What a sender is told of its samples, and what is kept of its words about families.
 
+use super::naive::read;
 use super::open;
 use super::rounds::labels;
-use crate::{Metadata, Options, Refusal, Refused};
+use crate::{Error, Metadata, Named, Options, Refusal, Refused, SeriesRef};
 use disk::faulty::Faulty;
 use model::{Histogram, Kind, Sample, Value};
 use std::sync::Arc;
@@ -97,4 +98,98 @@ fn no_more_series_than_allowed() {
     let (done, refused) = db.receive(&[(labels(2), at(2_000, 1.0)), of(4)], &[], 2).unwrap();
     assert_eq!((done.samples, refused), (1, vec![no_room(1)]));
     assert_eq!(db.stats().series, 2);
+}
+
+/// The references of series that were named.
+fn references(received: &crate::Received) -> Vec<SeriesRef> {
+    received.references.iter().map(|r| r.expect("is known")).collect()
+}
+
+#[test]
+fn series_are_named_by_reference() {
+    let files = Faulty::new(5);
+    let db = open(&files, &Options { out_of_order_ms: 1000, ..Options::default() });
+    let named = [Named::Labels(labels(1)), Named::Labels(labels(2)), Named::Labels(labels(3))];
+    let samples = [(0, at(10_000, 1.0)), (1, at(10_000, 1.0)), (2, at(10_000, 1.0))];
+    let first = db.receive_named(&named, &samples, &[], 2).unwrap();
+    assert_eq!(first.refused, [Refused { index: 2, why: Refusal::NoRoom }]);
+    assert_eq!((first.references[2], first.committed.new_series), (None, 2));
+    let (one, two) = (first.references[0].unwrap(), first.references[1].unwrap());
+    assert_eq!(db.labels_of(two), Some(labels(2)));
+
+    // One series under two names: of a time only the first counts, and late is late.
+    let named = [Named::Known(one), Named::Labels(labels(1)), Named::Known(two)];
+    let samples = [
+        (0, at(11_000, 2.0)),
+        (1, at(11_000, 2.0)),
+        (1, at(11_000, 3.0)),
+        (2, at(9_500, 4.0)),
+        (0, at(9_000, 5.0)),
+        (7, at(20_000, 6.0)),
+        (1, at(12_000, 7.0)),
+        (0, at(12_000, 8.0)),
+    ];
+    let second = db.receive_named(&named, &samples, &[], u64::MAX).unwrap();
+    let left_out = |index, why| Refused { index, why };
+    let wanted = [
+        left_out(2, Refusal::Duplicate),
+        left_out(4, Refusal::TooOld),
+        left_out(7, Refusal::Duplicate),
+    ];
+    assert_eq!(second.refused, wanted);
+    assert_eq!((second.committed.samples, second.committed.out_of_order), (3, 1));
+    assert_eq!(references(&second), [one, one, two]);
+    let (content, _) = read(&db, 0, i64::MAX);
+    let times = |n| content[&labels(n)].keys().copied().collect::<Vec<_>>();
+    assert_eq!((times(1), times(2)), (vec![10_000, 11_000, 12_000], vec![9_500, 10_000]));
+}
+
+#[test]
+fn a_series_that_is_forgotten_is_not_taken_for_another() {
+    let files = Faulty::new(6);
+    let db = open(&files, &Options::default());
+    let send = |named: &[Named], time_ms| {
+        let samples: Vec<_> = (0..named.len() as u32).map(|n| (n, at(time_ms, 1.0))).collect();
+        db.receive_named(named, &samples, &[], u64::MAX)
+    };
+    let named = [Named::Labels(labels(1)), Named::Labels(labels(2))];
+    let old = references(&send(&named, 1000).unwrap());
+    db.flush().unwrap();
+    // Both ended: the numbers are free, and the next that comes gets one of them.
+    assert_eq!((db.labels_of(old[0]), db.stats().series), (None, 0));
+    let new = references(&send(&[Named::Labels(labels(3))], 2000).unwrap());
+    assert!(old.iter().any(|o| o.number == new[0].number));
+    for (n, old) in old.iter().enumerate() {
+        let named = [Named::Known(new[0]), Named::Known(*old)];
+        assert!(matches!(send(&named, 3000), Err(Error::Forgotten)), "{n}");
+        assert_eq!(db.labels_of(*old), None);
+    }
+    assert_eq!(db.labels_of(new[0]), Some(labels(3)));
+    let (content, _) = read(&db, 0, i64::MAX);
+    let times: Vec<Vec<i64>> = content.values().map(|s| s.keys().copied().collect()).collect();
+    assert_eq!(times, [[1000], [1000], [2000]]);
+}
+
+#[test]
+fn each_epoch_of_the_log_explains_the_references() {
+    let files = Faulty::new(7);
+    let db = open(&files, &Options::default());
+    let mut named = Named::Labels(labels(1));
+    for round in 0..4 {
+        let samples = [(0, at(1000 * round, round as f64))];
+        let received = db.receive_named(std::slice::from_ref(&named), &samples, &[], 10).unwrap();
+        named = Named::Known(references(&received)[0]);
+        // Half of it goes to a block, and half of the log is what the next start reads.
+        if round % 2 == 1 {
+            db.store.rotate().unwrap();
+        }
+        if round == 2 {
+            crate::compact::flush(&db.store, 1).unwrap();
+        }
+    }
+    db.close().unwrap();
+    drop(db);
+    let (content, warnings) = read(&open(&files, &Options::default()), 0, i64::MAX);
+    let times: Vec<_> = content[&labels(1)].keys().copied().collect();
+    assert_eq!((times, warnings), (vec![0, 1000, 2000, 3000], Vec::new()));
 }
