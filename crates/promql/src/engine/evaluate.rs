@@ -5,6 +5,7 @@ use super::explain::Tracer;
 use super::over_time::{self, Kernel, Step};
 use super::rate::Windows;
 use super::select::{Reach, Reference, Want, What};
+use super::shared::Shared;
 use super::values::{
     Counting, Evaluated, Grid, Kind, Point, Points, RangeSeries, Series, is_metadata_label,
 };
@@ -381,7 +382,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<()> {
         let mut samples = Samples::default();
         let mut out = Series::default();
-        let mut windows = Windows::default();
+        let mut windows = Shared::new(grid.count);
         let (mut seen, mut seen_ids) = (HashSet::new(), HashSet::new());
         let mut noted = None;
         let mut run = |labels: &Labels, drop: bool, columns: &mut Columns, sink: Sink<'_>| {
@@ -467,7 +468,7 @@ impl<'a> Evaluator<'a> {
         &self,
         context: &Context<'_>,
         samples: &mut Samples,
-        windows: &mut Windows,
+        windows: &mut Shared<Windows>,
         grid: &Grid,
         points: &mut Points,
     ) {
@@ -477,7 +478,8 @@ impl<'a> Evaluator<'a> {
             samples.find_resets();
         }
         let ends = (0..grid.count).map(|i| reference.time(grid.time(i)));
-        windows.find(samples, samples.times_id, ends, range_ms, per_second);
+        let windows =
+            windows.get(samples.times_id, || Windows::of(samples, ends, range_ms, per_second));
         self.count_each(grid, windows.lengths());
         points.reset(grid.count);
         windows.values(samples, counter, range_ms, per_second, |i, v| points.set_float(i, v));

@@ -20,6 +20,7 @@ mod prepare;
 mod quantile;
 mod rate;
 mod select;
+mod shared;
 mod values;
 mod window;
 

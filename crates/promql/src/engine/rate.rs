@@ -72,12 +72,9 @@ pub(super) fn extrapolated(
     Some(Value::Float(result * factor(times, s, begun, counter, to_zero, per_second)))
 }
 
-/// The windows of `rate`, `increase` and `delta` over floats, one a step. Series that share their times
-/// share these: what follows from times alone is computed once.
+/// The windows of `rate`, `increase` and `delta` over floats, one a step: what follows from times alone.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
-    /// Of the times for which they hold; 0 for none.
-    times_id: u64,
     steps: Vec<StepWindow>,
 }
 
@@ -100,20 +97,14 @@ struct Reach {
 }
 
 impl Windows {
-    /// Finds the windows of a series' samples, where they are not those found last.
-    pub fn find(
-        &mut self,
+    /// The windows of a series' samples.
+    pub fn of(
         samples: &Samples,
-        times_id: u64,
-        ends_ms: impl Iterator<Item = i64>,
+        ends_ms: impl ExactSizeIterator<Item = i64>,
         range_ms: i64,
         per_second: bool,
-    ) {
-        if times_id != 0 && times_id == self.times_id {
-            return;
-        }
-        self.times_id = times_id;
-        self.steps.clear();
+    ) -> Windows {
+        let mut steps = Vec::with_capacity(ends_ms.len());
         let mut bounds = Bounds::default();
         for end_ms in ends_ms {
             let w = samples.window(&mut bounds, end_ms - range_ms, end_ms);
@@ -123,8 +114,9 @@ impl Windows {
             };
             let factor = reach.factor(reach.to_start, range_ms, per_second);
             let (from, to) = (w.first_float as u32, (w.first_float + w.floats.len()) as u32);
-            self.steps.push(StepWindow { from, to, reach, factor });
+            steps.push(StepWindow { from, to, reach, factor });
         }
+        Windows { steps }
     }
 
     /// How many samples each step's window has.

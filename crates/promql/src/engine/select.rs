@@ -2,6 +2,7 @@
 //! window kernels run.
 
 use super::evaluate::{Evaluator, LookedAt, Result};
+use super::shared::Shared;
 use super::values::{Grid, Kind, Points, RangeSeries, Series};
 use super::window::{Bounds, Samples};
 use crate::ast::{At, MatrixSelector, Modifiers, VectorSelector};
@@ -74,34 +75,23 @@ pub(super) struct Reach<'a> {
     pub counts_only: bool,
 }
 
-/// The sample that counts at each step. Series that share their times share these.
+/// The sample that counts at each step; [`NOWHERE`] where there is none that is not too old.
 #[derive(Debug, Default)]
-pub(super) struct Positions {
-    /// Of the times for which they hold; 0 for none.
-    times_id: u64,
-    /// [`NOWHERE`] where there is none that is not too old.
-    at: Vec<u32>,
-}
+pub(super) struct Positions(Vec<u32>);
 
 const NOWHERE: u32 = u32::MAX;
 /// In long loops is looked this often, less one, whether the query was stopped.
 const PAUSE: usize = 0x3fff;
 
 impl Positions {
-    fn find(
-        &mut self,
-        columns: &Columns,
+    fn of(
+        times: &[i64],
         reference: Reference,
         grid: &Grid,
         lookback: i64,
         interrupt: &Interrupt,
-    ) {
-        if columns.times_id != 0 && columns.times_id == self.times_id {
-            return;
-        }
-        self.times_id = columns.times_id;
-        self.at.clear();
-        let times = &columns.times_ms;
+    ) -> Positions {
+        let mut positions = Vec::with_capacity(grid.count);
         let mut next = 0;
         if reference.at.is_some() || grid.count == 1 {
             let first = reference.time(grid.start);
@@ -109,15 +99,16 @@ impl Positions {
         }
         for i in 0..grid.count {
             if i & PAUSE == PAUSE && interrupt.stopped() {
-                return; // told at the next check
+                break; // told at the next check
             }
             let time = reference.time(grid.time(i));
             while next < times.len() && times[next] <= time {
                 next += 1;
             }
             let newest = next.checked_sub(1).filter(|at| times[*at] > time - lookback);
-            self.at.push(newest.map_or(NOWHERE, |at| at as u32));
+            positions.push(newest.map_or(NOWHERE, |at| at as u32));
         }
+        Positions(positions)
     }
 }
 
@@ -202,14 +193,16 @@ impl Evaluator<'_> {
             func: "",
             counts_only: selector.counts_only,
         };
-        let (mut series, mut positions) = (Series::default(), Positions::default());
+        let (mut series, mut shared) = (Series::default(), Shared::new(grid.count));
         let labels = looked_at.as_deref();
         let what = What { labels, ..What::whole(&selector.matchers, reference) };
         self.read(&what, &reach, grid, &mut |labels, columns| {
             series.points.reset(grid.count);
-            positions.find(columns, reference, grid, self.lookback, self.interrupt);
+            let positions = shared.get(columns.times_id, || {
+                Positions::of(&columns.times_ms, reference, grid, self.lookback, self.interrupt)
+            });
             let points = &mut series.points;
-            if self.instant_values(columns, &positions, want, labels, grid, points)? == 0 {
+            if self.instant_values(columns, positions, want, labels, grid, points)? == 0 {
                 return Ok(());
             }
             series.labels = labels.clone();
@@ -230,7 +223,7 @@ impl Evaluator<'_> {
     ) -> Result<usize> {
         let times = &columns.times_ms;
         let mut found = 0;
-        let known = positions.at.iter().enumerate().filter(|p| *p.1 != NOWHERE);
+        let known = positions.0.iter().enumerate().filter(|p| *p.1 != NOWHERE);
         if want == Want::Value && columns.histograms.is_empty() {
             // The most frequent case by far.
             for (i, at) in known {
@@ -334,8 +327,8 @@ impl Evaluator<'_> {
         grid: &Grid,
         points: &mut Points,
     ) -> Result<usize> {
-        let mut positions = Positions::default();
-        positions.find(columns, reference, grid, self.lookback, self.interrupt);
+        let positions =
+            Positions::of(&columns.times_ms, reference, grid, self.lookback, self.interrupt);
         self.instant_values(columns, &positions, want, labels, grid, points)
     }
 
