@@ -1,7 +1,7 @@
 //! What follows from the times of samples alone, found once for all series of a read that share their times.
 //! Series come in the order of labels and go from target to target, so that of several targets is kept.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// Steps of all that is kept: beyond that it begins anew.
 const STEPS_MAX: usize = 1 << 16;

@@ -89,8 +89,19 @@ struct Order {
     ranks: Arc<Vec<u32>>,
     /// Series that came since.
     added: Vec<u32>,
+    /// Series that were sorted by themselves because `added` is not sorted in.
+    put_off: usize,
     /// Whether `ranks` is not that of `sorted`.
     stale: bool,
+}
+
+impl Order {
+    /// Whether to sort so many by themselves: to sort all that came takes longer than these are worth, unless
+    /// that was said often already.
+    fn puts_off(&mut self, count: usize) -> bool {
+        self.put_off += count;
+        self.put_off * 16 < self.added.len()
+    }
 }
 
 impl SeriesIndex {
@@ -318,8 +329,7 @@ impl SeriesIndex {
     /// Series sorted by their labels, each with its place; and the places by number.
     pub fn sort_ranked(&self, found: &RoaringBitmap) -> (Vec<(u32, u32)>, Ranks) {
         let count = found.len() as usize;
-        if count * 16 < self.order().added.len() {
-            // To sort all that came would take longer than these are worth.
+        if self.order().puts_off(count) {
             let mut own: Vec<u32> = found.iter().collect();
             own.sort_unstable_by(|a, b| self.compare(*a, *b));
             let ranked: Vec<(u32, u32)> = (0..).zip(own).collect();
@@ -342,6 +352,7 @@ impl SeriesIndex {
     fn ranks(&self) -> (Arc<Vec<u32>>, Arc<Vec<u32>>) {
         let mut order = self.order();
         let mut added = std::mem::take(&mut order.added);
+        order.put_off = 0;
         if !added.is_empty() {
             let compare = |a: &u32, b: &u32| self.compare(*a, *b);
             added.sort_unstable_by(compare);
