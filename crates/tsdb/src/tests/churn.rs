@@ -12,7 +12,7 @@ const PASSING: u64 = 200;
 
 fn labels(kind: &str, n: u64) -> Labels {
     let n = n.to_string();
-    Labels::from_pairs([("__name__", "churn"), ("kind", kind), ("n", n.as_str())])
+    Labels::from_pairs([("__name__", "churn"), ("job", "churn"), ("kind", kind), ("n", n.as_str())])
 }
 
 #[test]
