@@ -76,7 +76,7 @@ pub fn history(columns: &[Column<'_>], mixins: &[Mixin]) -> Result<()> {
         let s = f.started.as_ref()?;
         Some(format!("{:.2} s ({:.2} CPU), {} series", s.ready, s.cpu, s.series))
     });
-    println!("#### Hours at 15 s\n");
+    println!("#### Hours\n");
     print(&rows);
     queries(columns);
     compare(columns, mixins)
