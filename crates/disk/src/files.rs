@@ -16,6 +16,14 @@ pub trait Files: Send + Sync {
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>>;
     /// The whole of a file, mapped where that is possible.
     fn read(&self, path: &str) -> io::Result<Map>;
+    /// Appends to `into` at most `max` bytes of a file, from `offset` on, as they are now; fewer
+    /// where it ends. Unlike [`Files::read`] for files to which is being appended.
+    fn read_part(&self, path: &str, offset: u64, max: usize, into: &mut Vec<u8>) -> io::Result<()> {
+        let map = self.read(path)?;
+        let rest = usize::try_from(offset).ok().and_then(|o| map.get(o..)).unwrap_or_default();
+        into.extend_from_slice(&rest[..max.min(rest.len())]);
+        Ok(())
+    }
     /// Moves a file; one that has the new name already is replaced.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Gives a file, which is not appended to any more, a second name; where the file system has no such

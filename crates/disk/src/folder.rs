@@ -3,7 +3,7 @@
 use crate::files::{Entry, File, Files, Map};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,6 +83,13 @@ impl Files for Folder {
         // to and read only at opening, blocks are written under another name and then renamed.
         // The folder's lock keeps other processes of ours out.
         Ok(Map::Mapped(unsafe { memmap2::Mmap::map(&file)? }))
+    }
+
+    fn read_part(&self, path: &str, offset: u64, max: usize, into: &mut Vec<u8>) -> io::Result<()> {
+        let mut file = fs::File::open(self.at(path))?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(max as u64).read_to_end(into)?;
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -15,12 +15,14 @@ pub mod log;
 pub mod publish;
 pub mod replay;
 pub mod seed;
+pub mod tail;
 
 pub use error::Error;
 pub use files::{Entry, File, Files, Map};
 pub use folder::{Folder, append_to};
 pub use log::{Log, LogOptions, LogState};
 pub use replay::{Damage, Replay, replay};
+pub use tail::Tail;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

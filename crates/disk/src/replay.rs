@@ -106,12 +106,13 @@ struct Scanned {
     frames: Vec<Place>,
 }
 
+/// A frame within the bytes of a segment.
 #[derive(Clone, Copy)]
-struct Place {
-    seq: u64,
-    epoch: u32,
-    start: usize,
-    len: usize,
+pub(crate) struct Place {
+    pub seq: u64,
+    pub epoch: u32,
+    pub start: usize,
+    pub len: usize,
 }
 
 /// Finds the frames of a segment.
@@ -157,7 +158,7 @@ fn scan(segment: &mut Scanned, found: &mut Replay) {
     });
 }
 
-fn read_segment_header(bytes: &[u8]) -> Result<u32, String> {
+pub(crate) fn read_segment_header(bytes: &[u8]) -> Result<u32, String> {
     let Some(header) = bytes.get(..SEGMENT_HEADER) else {
         return Err("the header is cut short".into());
     };
@@ -173,13 +174,14 @@ fn read_segment_header(bytes: &[u8]) -> Result<u32, String> {
     }
 }
 
-struct BadFrame {
+pub(crate) struct BadFrame {
     text: &'static str,
     /// The bytes end before the frame does, as a crash leaves it.
-    cut_short: bool,
+    pub cut_short: bool,
 }
 
-fn read_frame(bytes: &[u8], at: usize) -> Result<Place, BadFrame> {
+/// The frame that begins at a place.
+pub(crate) fn read_frame(bytes: &[u8], at: usize) -> Result<Place, BadFrame> {
     let bad = |text, cut_short| Err(BadFrame { text, cut_short });
     let rest = bytes.get(at..).unwrap_or_default();
     let Some(header) = rest.get(..FRAME_HEADER) else {

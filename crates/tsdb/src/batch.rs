@@ -6,6 +6,7 @@
 
 use crate::db::Db;
 use crate::digest::{Digest, digest};
+use crate::exemplars::{Entry as ExemplarEntry, Exemplar};
 use crate::head::Head;
 use crate::plan::Round;
 use crate::{Error, Metadata};
@@ -41,6 +42,8 @@ pub(crate) struct Writer {
     histograms: Vec<Arc<Histogram>>,
     pending: Vec<Pending>,
     told: Vec<Metadata>,
+    /// Exemplars of the round at hand, each with the place of its row.
+    exemplars: Vec<(u32, ExemplarEntry)>,
 }
 
 /// A series that the layout does not have in its place.
@@ -95,6 +98,12 @@ pub struct Committed {
     pub duplicates: u64,
     /// Series that were not known before.
     pub new_series: u64,
+    /// Exemplars that are new.
+    pub exemplars: u64,
+    /// Exemplars left out because they are older than their series' newest.
+    pub exemplars_out_of_order: u64,
+    /// Exemplars left out because their labels are too long.
+    pub exemplars_too_long: u64,
 }
 
 /// Why a sample was left out.
@@ -137,6 +146,7 @@ impl Group {
         writer.histograms.clear();
         writer.pending.clear();
         writer.told.clear();
+        writer.exemplars.clear();
         self.db.read_head(|head| writer.settle(head));
         let epoch = self.db.epoch();
         Batch { group: self, time_ms, epoch, at: 0, shuffled: None, text: Vec::new() }
@@ -211,6 +221,10 @@ impl Batch<'_> {
             Some(entry) => entry,
             None => self.add(labels.clone(), name),
         };
+        self.push_sample(entry, sample);
+    }
+
+    fn push_sample(&mut self, entry: u32, sample: Sample) {
         let writer = &mut self.group.writer;
         let (bits, histogram) = match sample.value {
             Value::Float(value) => (value.to_bits(), FLOAT),
@@ -258,6 +272,45 @@ impl Batch<'_> {
         self.push_float(entry, value, time_ms);
     }
 
+    /// Adds a sample of a series that some bytes name: the same ones round after round. `labels` makes
+    /// all of its labels from the target's, and is asked only where the last round did not have it.
+    pub fn sample_named<E>(
+        &mut self,
+        name: &[u8],
+        sample: Sample,
+        labels: impl FnOnce(&Labels) -> Result<Labels, E>,
+    ) -> Result<(), E> {
+        let name = digest(LINE, name);
+        let entry = match self.find(name) {
+            Some(entry) => entry,
+            None => {
+                let labels = labels(&self.group.target)?;
+                self.add(labels, name)
+            }
+        };
+        self.push_sample(entry, sample);
+        Ok(())
+    }
+
+    /// Adds an exemplar of the sample that was added last: what tells where it is from, what was
+    /// observed, and when, where it says so (milliseconds since the Unix epoch); else its time is the
+    /// sample's. One of a native histogram has to say when, or is left out, as Prometheus does it.
+    ///
+    /// Labels may come in any order. What was refused [`Committed`] says; it is never an error.
+    pub fn exemplar(&mut self, labels: &[(&str, &str)], value: f64, time_ms: Option<i64>) {
+        let writer = &mut self.group.writer;
+        let Some(row) = writer.rows.last() else { return };
+        if row.histogram != FLOAT && time_ms.is_none() {
+            return;
+        }
+        let stated = time_ms.is_some();
+        let time_ms = time_ms.unwrap_or(row.time_ms);
+        let labels = Labels::from_pairs(labels.iter().copied());
+        let exemplar = Exemplar { labels, value, time_ms };
+        let at = writer.rows.len() as u32 - 1;
+        writer.exemplars.push((at, ExemplarEntry { exemplar, stated }));
+    }
+
     /// The time of the round, milliseconds since the Unix epoch.
     pub fn time_ms(&self) -> i64 {
         self.time_ms
@@ -275,6 +328,7 @@ impl Batch<'_> {
     /// Returns once the round was given to the kernel; it is fsynced at most 1 s later.
     pub fn commit(self) -> Result<Committed, Error> {
         let Group { db, writer, .. } = self.group;
+        writer.exemplars.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.compare(&b.1)));
         let round = Round {
             time_ms: self.time_ms,
             main: writer.main,
@@ -286,6 +340,7 @@ impl Batch<'_> {
             rows: &writer.rows,
             histograms: &writer.histograms,
             families: &writer.told,
+            exemplars: &writer.exemplars,
         };
         let (done, placed) = db.commit(&round)?;
         writer.main = placed.main;
@@ -300,6 +355,7 @@ impl Batch<'_> {
         // Between rounds only what the next one needs is kept.
         writer.rows = Vec::new();
         writer.pending = Vec::new();
+        writer.exemplars = Vec::new();
         Ok(done)
     }
 

@@ -13,6 +13,7 @@ mod strings;
 mod verify;
 mod writer;
 
+pub(crate) use layout::Frame;
 pub use layout::{Meta, VERSION};
 pub use page::{PAGE_TICKS, Points};
 pub(crate) use page::{Page, read as read_page, write as write_page};
@@ -90,6 +91,13 @@ struct Group {
     pages: Vec<GroupPage>,
 }
 
+impl Group {
+    /// How many ticks a page has.
+    fn ticks_of(&self, page: usize) -> usize {
+        self.ticks.min((page + 1) * PAGE_TICKS) - page * PAGE_TICKS
+    }
+}
+
 struct GroupPage {
     min_ms: i64,
     max_ms: i64,
@@ -129,7 +137,7 @@ impl Block {
     /// Opens the bytes of a block and checks its index.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Block, BlockError> {
         let all = bytes.as_ref();
-        let sections = layout::read_table(all)?;
+        let sections = layout::FRAME.read(all)?;
         let part = |section: Section| {
             let (at, length) = sections[section as usize];
             (at, &all[at..at + length])
@@ -158,6 +166,15 @@ impl Block {
     /// How many bytes its file has.
     pub fn size_bytes(&self) -> u64 {
         (*self.bytes).as_ref().len() as u64
+    }
+
+    /// Its size and the checksum of its table, by which a file made from it knows it.
+    pub(crate) fn identity(&self) -> (u64, u32) {
+        let bytes = (*self.bytes).as_ref();
+        // The checksum lies before the end magic.
+        let checksum = bytes.len().checked_sub(12).and_then(|at| bytes.get(at..at + 4));
+        let checksum = checksum.and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+        (bytes.len() as u64, checksum)
     }
 
     /// How many of them are the index.
@@ -227,7 +244,7 @@ impl Block {
             let length = length.map_err(|e| BlockError::decode(place.lengths_at, e))?;
             let wanted = page.min_ms <= end_ms && page.max_ms >= start_ms;
             if length > 0 && wanted {
-                let ticks = group.ticks.min((i + 1) * PAGE_TICKS) - i * PAGE_TICKS;
+                let ticks = group.ticks_of(i);
                 let times = scratch
                     .times
                     .get((self.id, place.group, i), |times| self.read_times(page, ticks, times))?;
@@ -273,10 +290,9 @@ impl Block {
     /// The times of all ticks of a group.
     pub fn group_times(&self, group: u32) -> Result<Vec<i64>, BlockError> {
         let mut times = Vec::new();
-        let found = self.groups.get(group as usize);
-        for (i, page) in found.map_or(&[][..], |g| &g.pages).iter().enumerate() {
-            let ticks = found.map_or(0, |g| g.ticks.min((i + 1) * PAGE_TICKS) - i * PAGE_TICKS);
-            self.read_times(page, ticks, &mut times)?;
+        let Some(group) = self.groups.get(group as usize) else { return Ok(times) };
+        for (i, page) in group.pages.iter().enumerate() {
+            self.read_times(page, group.ticks_of(i), &mut times)?;
         }
         Ok(times)
     }
@@ -331,15 +347,7 @@ impl Block {
 
     /// A page whose checksum is right.
     fn checked(&self, offset: u64, length: usize) -> Result<&[u8], BlockError> {
-        let damaged = |what| BlockError::Damaged { at: offset, what };
-        let bytes = usize::try_from(offset).ok().and_then(|at| (*self.bytes).as_ref().get(at..));
-        let mut cursor = Cursor(bytes.ok_or(damaged("page lies outside"))?);
-        let page = cursor.take(length).map_err(|_| damaged("page ends early"))?;
-        let checksum = cursor.u32().map_err(|_| damaged("page ends early"))?;
-        if !disk::canary::checksum_holds(page, checksum) {
-            return Err(damaged("checksum of a page is wrong"));
-        }
-        Ok(page)
+        page_at((*self.bytes).as_ref(), offset, length)
     }
 
     /// Appends the times of a page of a group.
@@ -354,6 +362,19 @@ impl Block {
             .map_err(|e| BlockError::decode(page.offset as usize, e))?;
         Ok(())
     }
+}
+
+/// A page of a file, whose checksum behind it is right.
+pub(crate) fn page_at(file: &[u8], offset: u64, length: usize) -> Result<&[u8], BlockError> {
+    let damaged = |what| BlockError::Damaged { at: offset, what };
+    let bytes = usize::try_from(offset).ok().and_then(|at| file.get(at..));
+    let mut cursor = Cursor(bytes.ok_or(damaged("page lies outside"))?);
+    let page = cursor.take(length).map_err(|_| damaged("page ends early"))?;
+    let checksum = cursor.u32().map_err(|_| damaged("page ends early"))?;
+    if !disk::canary::checksum_holds(page, checksum) {
+        return Err(damaged("checksum of a page is wrong"));
+    }
+    Ok(page)
 }
 
 /// One number of two, so that other pairs give other numbers.

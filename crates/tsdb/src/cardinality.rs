@@ -1,6 +1,9 @@
 //! What takes most room in the head: series counted by metric, label, target, and those of each that
-//! ended, which is churn. Counts only; who asks decides what is too much.
+//! ended or began, which is churn. Counts only; who asks decides what is too much.
 
+use crate::block::Scratch;
+use crate::head::series::SeriesIndex;
+use crate::numbers::Which;
 use crate::store::State;
 use crate::{Cardinality, Count};
 use model::labels::METRIC_NAME;
@@ -34,7 +37,37 @@ pub(crate) fn count(state: &State, limit: usize) -> Cardinality {
     result.bytes_by_label = top(of_values(|v| v.1), limit);
     result.series_by_label_pair = top(pairs.collect(), limit);
     by_target(state, limit, &mut result);
+    result.begun_by_metric = begun(state, limit);
     result
+}
+
+/// The series that the newest block does not have.
+fn begun(state: &State, limit: usize) -> Vec<Count> {
+    let index = &state.head.index;
+    let mut begun = index.numbers().clone();
+    if let Some(newest) = state.blocks.last() {
+        let mut scratch = Scratch::default();
+        for entry in 0..newest.block.meta().series as u32 {
+            let which = newest.numbers.which(&newest.block, entry, index, &mut scratch);
+            // What is damaged is told where it is read.
+            if let Ok(Which::Number(number)) = which {
+                begun.remove(number);
+            }
+        }
+    }
+    let name = index.symbols.find(METRIC_NAME);
+    let mut metrics: HashMap<u32, u64> = HashMap::new();
+    for metric in begun.iter().filter_map(|n| index.value(n, name?)) {
+        *metrics.entry(metric).or_default() += 1;
+    }
+    named(metrics, index, limit)
+}
+
+/// Counts by the numbers of names.
+fn named(counts: HashMap<u32, u64>, index: &SeriesIndex, limit: usize) -> Vec<Count> {
+    let counts = counts.into_iter();
+    let counts = counts.map(|(m, count)| Count { name: index.symbols.text(m).into(), count });
+    top(counts.collect(), limit)
 }
 
 /// Series, and those that ended.
@@ -58,18 +91,16 @@ fn by_target(state: &State, limit: usize, result: &mut Cardinality) {
         result.ended += u64::from(ended);
     }
     let text = |symbol: &Option<u32>| symbol.map_or("", |s| index.symbols.text(s));
-    let named = |of: fn(&Both) -> u64| {
+    let ranked = |of: fn(&Both) -> u64| {
         let each = targets.iter().map(|((job, instance), both)| {
             let name = format!("job={:?}, instance={:?}", text(job), text(instance));
             Count { name, count: of(both) }
         });
         top(each.filter(|c| c.count > 0).collect(), limit)
     };
-    result.series_by_target = named(|both| both.0);
-    result.ended_by_target = named(|both| both.1);
-    let metrics = metrics.into_iter();
-    let metrics = metrics.map(|(m, count)| Count { name: index.symbols.text(m).into(), count });
-    result.ended_by_metric = top(metrics.collect(), limit);
+    result.series_by_target = ranked(|both| both.0);
+    result.ended_by_target = ranked(|both| both.1);
+    result.ended_by_metric = named(metrics, index, limit);
 }
 
 /// Whether a series gets no samples any more.

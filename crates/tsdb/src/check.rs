@@ -8,8 +8,9 @@ use crate::block::BlockError;
 use crate::head::Head;
 use crate::open::{BLOCKS, FORMAT, FORMAT_FILE, FORMAT_VERSION, LOG, epochs_of, open_block};
 use crate::options::Progress;
+use crate::pace::Pace;
 use crate::store::{Store, lock};
-use crate::{Error, merge, tombstones};
+use crate::{Error, companion, merge, tombstones};
 use disk::publish::{self, join};
 use disk::{Entry, Files};
 use std::io;
@@ -76,6 +77,9 @@ pub fn check(files: &dyn Files, progress: &mut dyn FnMut(Progress)) -> Result<Ch
             Some((first, last, edition)) => {
                 known.push((first, last, edition, &entry.name));
                 check_block(files, &path, &mut found)?;
+            }
+            None if companion::files::block_of(&entry.name).is_some() => {
+                check_companion(files, &entry.name, &mut found)?;
             }
             None if entry.name.ends_with(publish::UNFINISHED) => {
                 found.notes.push(format!("{path} was being written when the program ended"));
@@ -177,6 +181,28 @@ fn check_block(files: &dyn Files, path: &str, found: &mut Checked) -> Result<(),
     Ok(())
 }
 
+fn check_companion(files: &dyn Files, name: &str, found: &mut Checked) -> Result<(), Error> {
+    let path = join(BLOCKS, name);
+    let Some((block, _)) = companion::files::block_of(name) else { return Ok(()) };
+    let Ok(stored) = open_block(files, &join(BLOCKS, &block)) else {
+        found.notes.push(format!("{path} is of no block that can be read"));
+        return Ok(());
+    };
+    let wrong = match companion::files::open_file(files, &path, &stored) {
+        Ok(companion) => companion.verify().err(),
+        Err(Error::Block { source: source @ BlockError::Damaged { .. }, .. }) => Some(source),
+        Err(Error::Block { source: BlockError::Newer { .. }, .. }) => {
+            found.notes.push(format!("{path} is of a newer release, and is made anew"));
+            None
+        }
+        Err(e) => return Err(e),
+    };
+    if let Some(e) = wrong {
+        found.add_block(&path, &e);
+    }
+    Ok(())
+}
+
 /// No two blocks may have samples of one log epoch, except a merged one and its sources.
 fn check_epochs(known: &[(u32, u32, u32, &str)], found: &mut Checked) {
     for (i, a) in known.iter().enumerate() {
@@ -257,14 +283,18 @@ pub(crate) fn repair(store: &Store) -> Result<Vec<Finding>, Error> {
     let mut found = Checked::default();
     let blocks = store.read().blocks.clone();
     for stored in blocks {
+        companion::files::verify(store, &stored, &mut |path, e| found.add_block(path, e));
         let before = found.findings.len();
         stored.block.verify_with(&mut |e| found.add_block(&stored.path, &e));
         let Some(first) = found.findings.get(before) else { continue };
         lock(&stored.damage).get_or_insert_with(|| first.to_string());
-        match merge::merge(store, &[Arc::clone(&stored)]) {
+        match merge::merge(store, &[Arc::clone(&stored)], &Pace::none()) {
             Err(Error::Block { .. }) => {
                 // Not even its labels can be read.
-                store.write().blocks.retain(|b| !Arc::ptr_eq(b, &stored));
+                let mut state = store.write();
+                state.blocks.retain(|b| !Arc::ptr_eq(b, &stored));
+                state.head.touched.note(i64::MIN);
+                drop(state);
                 let why = lock(&stored.damage).clone().unwrap_or_default();
                 store.quarantine(&stored.path, &why);
             }

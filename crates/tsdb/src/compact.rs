@@ -10,6 +10,7 @@ use crate::head::chunk::Chunk;
 use crate::head::run::Run;
 use crate::numbers::Numbers;
 use crate::open::{BLOCKS, block_name, open_block};
+use crate::pace::{Pace, Paced};
 use crate::store::{Store, Stored, lock};
 use disk::Damage;
 use disk::publish::{Publisher, join};
@@ -19,15 +20,18 @@ use std::sync::Arc;
 
 /// Writes what the head has of the log epochs up to `through` to a block, then forgets it and
 /// its log. Nothing where there is nothing.
-pub(crate) fn flush(store: &Store, through: u32) -> Result<(), Error> {
-    write_head(store, through)?;
+pub(crate) fn flush(store: &Store, through: u32, pace: &Pace<'_>) -> Result<(), Error> {
+    store.secure_exemplars()?;
+    write_head(store, through, pace)?;
     store.log.remove_through(through)?;
     Ok(())
 }
 
 /// As [`flush`], but segments that are damaged are set aside instead of deleted.
 pub(crate) fn flush_damaged(store: &Store, through: u32, damage: &[Damage]) -> Result<(), Error> {
-    write_head(store, through)?;
+    store.retell_exemplars()?;
+    store.secure_exemplars()?;
+    write_head(store, through, &Pace::none())?;
     let mut files: Vec<&Damage> = damage.iter().collect();
     files.dedup_by_key(|d| &d.file);
     for damage in files {
@@ -37,19 +41,25 @@ pub(crate) fn flush_damaged(store: &Store, through: u32, damage: &[Damage]) -> R
     Ok(())
 }
 
-fn write_head(store: &Store, through: u32) -> Result<(), Error> {
+fn write_head(store: &Store, through: u32, pace: &Pace<'_>) -> Result<(), Error> {
     let _one = lock(&store.maintenance);
     seal(store, through);
     let (first, last, source) = {
         let state = store.read();
         let epochs = state.head.epochs.range(..=through);
         let held: Vec<u32> = epochs.filter(|(_, e)| e.samples > 0).map(|(e, _)| *e).collect();
-        let (Some(first), Some(last)) = (held.first(), held.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (held.first(), held.last()) else {
+            drop(state);
+            // Series may have come with nothing but exemplars.
+            store.write().head.forget_through(through);
+            return Ok(());
+        };
         (*first, *last, Source::of(&state.head, through))
     };
     let name = block_name(first, last, 0);
     let mut numbers = Vec::new();
-    let mut block = write_block(store, &name, |writer| source.write(store, writer, &mut numbers))?;
+    let mut block =
+        write_block(store, &name, pace, |writer| source.write(store, writer, &mut numbers))?;
     let mut state = store.write();
     // None was forgotten meanwhile.
     block.numbers = Numbers::new(state.head.index.generation(), numbers.into_iter());
@@ -80,15 +90,16 @@ fn seal(store: &Store, through: u32) {
 pub(crate) fn write_block(
     store: &Store,
     name: &str,
-    write: impl FnOnce(&mut Writer<Publisher<'_>>) -> Result<(u32, Vec<String>), BlockError>,
+    pace: &Pace<'_>,
+    write: impl FnOnce(&mut Writer<Paced<'_, Publisher<'_>>>) -> Result<(u32, Vec<String>), BlockError>,
 ) -> Result<Stored, Error> {
     let path = join(BLOCKS, name);
     let failed = |source| Error::Block { file: store.files.place(&path), source };
     let publisher = Publisher::begin(&*store.files, BLOCKS, name)?;
-    let mut writer = Writer::new(publisher).map_err(failed)?;
+    let mut writer = Writer::new(Paced { inner: publisher, pace }).map_err(failed)?;
     let (level, sources) = write(&mut writer).map_err(failed)?;
-    let (publisher, _) = writer.finish(level, &sources).map_err(failed)?;
-    publisher.finish()?;
+    let (paced, _) = writer.finish(level, &sources).map_err(failed)?;
+    paced.inner.finish()?;
     open_block(&*store.files, &path)
 }
 
@@ -153,8 +164,8 @@ impl Source {
             }
         }
         for (epoch, loose) in head.loose.range(..=self.through) {
-            if let Some(run) = loose.get(&number) {
-                parts.push(((*epoch, true, 0), Part::Loose(run.clone())));
+            if let Some(run) = loose.get(number) {
+                parts.push(((*epoch, true, 0), Part::Loose(Box::new(run.clone()))));
             }
         }
         parts.sort_by_key(|p| p.0);

@@ -1,15 +1,17 @@
 //! The store as its users hold it.
 
 use crate::Sealed;
+use crate::pace::Pace;
 use crate::receive::{Named, Received, SeriesRef};
 use crate::store::{Store, Stored, lock};
 use crate::{
-    BlockInfo, Cardinality, Committed, Durability, Error, Finding, Group, Metadata, Options,
-    Refused, Stats,
+    BlockInfo, Cardinality, Committed, Durability, Error, Exemplar, ExemplarStats, Finding, Group,
+    Metadata, Options, Stats,
 };
 use crate::{cardinality, maintain, open, plan, read, seal, snapshot, tombstones};
 use disk::{Files, Folder, LogOptions};
 use model::{Labels, Matcher, ReadError, Sample, Selection, SeriesSet, Storage};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -82,43 +84,33 @@ impl Db {
 
     /// Takes in samples of any series, as one batch; returns once they were given to the kernel.
     pub fn append(&self, samples: &[(Labels, Sample)]) -> Result<Committed, Error> {
-        self.append_with(samples, &[], u64::MAX, Durability::Kernel).map(|done| done.committed)
+        self.append_with(samples, Durability::Kernel).map(|done| done.committed)
     }
 
     /// As [`Db::append`], but returns when the samples are safe as [`Options::durability`] says.
     pub fn append_acknowledged(&self, samples: &[(Labels, Sample)]) -> Result<Committed, Error> {
-        self.receive(samples, &[], u64::MAX).map(|done| done.0)
+        let durability = self.store.options.durability;
+        self.append_with(samples, durability).map(|done| done.committed)
     }
 
-    /// As [`Db::append_acknowledged`], with what the sender says of families; names the samples
-    /// that were left out, in order. One that its series has already, with the same value, is not
-    /// among them. No series begins that would make them more than `series_limit` in the head.
-    pub fn receive(
-        &self,
-        samples: &[(Labels, Sample)],
-        families: &[Metadata],
-        series_limit: u64,
-    ) -> Result<(Committed, Vec<Refused>), Error> {
-        let received =
-            self.append_with(samples, families, series_limit, self.store.options.durability)?;
-        Ok((received.committed, received.refused))
-    }
-
-    /// As [`Db::receive`]: each sample with the place of its series among those that are `named` (a sample of
-    /// a place where none is, is left out). What was received says how to name them from then on.
+    /// Takes in what a sender sends, and returns when it is safe as [`Options::durability`] says: each sample
+    /// with the place of its series among those that are `named` (a sample of a place where none is, is left
+    /// out), exemplars likewise, and what is said of families. Names what was left out, and says how the series
+    /// are named from then on. No series begins that would make them more than `series_limit` in the head.
     ///
     /// [`Error::Forgotten`], and nothing is taken in, where a series that is named by a reference is in the
     /// head no more.
-    pub fn receive_named(
+    pub fn receive(
         &self,
         named: &[Named],
         samples: &[(u32, Sample)],
+        exemplars: &[(u32, Exemplar)],
         families: &[Metadata],
         series_limit: u64,
     ) -> Result<Received, Error> {
         let samples = samples.iter().map(|(place, sample)| (*place as usize, sample));
         let durability = self.store.options.durability;
-        self.store.append(named, samples, families, series_limit, durability)
+        self.store.append(named, samples, exemplars, families, series_limit, durability)
     }
 
     /// The labels of a series of the head; `None` once it is forgotten.
@@ -132,13 +124,33 @@ impl Db {
     fn append_with(
         &self,
         samples: &[(Labels, Sample)],
-        families: &[Metadata],
-        series_limit: u64,
         durability: Durability,
     ) -> Result<Received, Error> {
         let named: Vec<Named> = samples.iter().map(|s| Named::Labels(s.0.clone())).collect();
         let samples = samples.iter().map(|s| &s.1).enumerate();
-        self.store.append(&named, samples, families, series_limit, durability)
+        self.store.append(&named, samples, &[], &[], u64::MAX, durability)
+    }
+
+    /// The exemplars between two times (milliseconds since the Unix epoch, both included) of the series
+    /// that any of the matcher sets select; those of a series in the order in which they came.
+    pub fn exemplars(
+        &self,
+        sets: &[Vec<Matcher>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> BTreeMap<Labels, Vec<Exemplar>> {
+        self.store.read().head.exemplars.select(sets, start_ms, end_ms)
+    }
+
+    /// Keeps exemplars of long ago, each with its series, oldest first, as far as they are newer than those
+    /// that are kept of their series; gives how many. A [`crate::Tail`] does not tell them.
+    pub fn import_exemplars(&self, exemplars: &[(Labels, Exemplar)]) -> Result<u64, Error> {
+        self.store.import_exemplars(exemplars)
+    }
+
+    /// So many exemplars are kept from now on; the oldest of those beyond go. See [`Options::exemplars`].
+    pub fn set_exemplar_capacity(&self, capacity: usize) {
+        self.store.write().head.exemplars.set_capacity(capacity);
     }
 
     /// What is known of the metrics that were written, sorted by name.
@@ -154,13 +166,13 @@ impl Db {
 
     /// Does what is due at `now_ms`: blocks, retention, repair. The background does it by itself.
     pub fn tick(&self, now_ms: i64) -> Result<(), Error> {
-        maintain::tick(&self.store, now_ms)
+        maintain::tick(&self.store, now_ms, &Pace::none())
     }
 
     /// Writes the whole head to a block.
     pub fn flush(&self) -> Result<(), Error> {
         let epoch = self.store.rotate()?;
-        crate::compact::flush(&self.store, epoch - 1)
+        crate::compact::flush(&self.store, epoch - 1, &Pace::none())
     }
 
     /// Writes the whole head to a block and makes all blocks one, as far as blocks may grow.
@@ -239,9 +251,21 @@ impl Db {
             log_bytes: log.bytes,
             block_bytes: state.blocks.iter().map(|b| b.block.size_bytes()).sum(),
             block_index_bytes: state.blocks.iter().map(|b| b.block.index_bytes()).sum(),
+            companion_bytes: state.blocks.iter().map(|b| b.companions.bytes()).sum(),
+            companion_reads: count(&store.counts.companion_reads),
+            paused_seconds: count(&store.counts.paused_ns) as f64 / 1e9,
             blocks: state.blocks.len() as u64,
             oldest_ms: blocks().map(|m| m.min_ms).chain(epochs().map(|e| e.min_ms)).min(),
             newest_ms: blocks().map(|m| m.max_ms).chain(epochs().map(|e| e.max_ms)).max(),
+            exemplars: ExemplarStats {
+                kept: state.head.exemplars.len() as u64,
+                capacity: state.head.exemplars.capacity() as u64,
+                series: state.head.exemplars.series() as u64,
+                newest_ms: state.head.exemplars.newest_ms(),
+                appended: count(&store.counts.exemplars),
+                out_of_order: count(&store.counts.exemplars_out_of_order),
+                too_long: count(&store.counts.exemplars_too_long),
+            },
             read_only: log.broken.or(refused),
             quarantined: state.quarantined.clone(),
         }
@@ -268,6 +292,10 @@ impl Db {
     /// Fsyncs everything and releases the folder. Writing fails from then on.
     pub fn close(&self) -> Result<(), Error> {
         close(&self.store)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(crate) fn commit(
@@ -327,12 +355,20 @@ fn run_sync(store: &Store) {
 
 fn run_tick(store: &Store) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-    if let Err(e) = maintain::tick(store, now) {
+    if let Err(e) = maintain::tick(store, now, &Pace::of(store)) {
         tracing::warn!("{e}");
     }
 }
 
 impl Storage for Db {
+    fn mark(&self) -> Option<u64> {
+        Some(self.store.read().head.touched.mark())
+    }
+
+    fn oldest_change_since(&self, mark: u64) -> i64 {
+        self.store.read().head.touched.oldest_since(mark)
+    }
+
     fn select<'a>(
         &'a self,
         selection: &Selection<'_>,

@@ -8,33 +8,41 @@ pub(crate) mod chunk;
 pub(crate) mod group;
 mod matched;
 pub(crate) mod run;
+mod runs;
 pub(crate) mod series;
 pub(crate) mod symbols;
+pub(crate) mod unused;
 
 use crate::Metadata;
 use crate::change::Step;
 use crate::codec::CodecError;
+use crate::exemplars::Exemplars;
 use crate::record::{self, Item};
+use crate::touched::Touched;
 use group::Group;
-use hashbrown::HashMap;
 use roaring::RoaringBitmap;
-use run::Run;
+use runs::Runs;
 use series::SeriesIndex;
 use std::collections::BTreeMap;
+use unused::Unused;
 
 /// Series, groups and loose samples in memory.
 #[derive(Default)]
 pub(crate) struct Head {
     pub index: SeriesIndex,
     groups: Vec<Option<Group>>,
-    free: Vec<u32>,
+    unused: Unused,
     /// Loose samples by log epoch and series.
-    pub loose: BTreeMap<u32, HashMap<u32, Box<Run>>>,
+    pub loose: BTreeMap<u32, Runs>,
     /// Memory that is used again.
     scratch: Vec<u8>,
     pub metadata: BTreeMap<String, Metadata>,
+    /// From which times on readers may see something else than before: of the head and of all blocks.
+    pub touched: Touched,
     /// What each log epoch brought.
     pub epochs: BTreeMap<u32, Extent>,
+    /// The newest exemplars.
+    pub exemplars: Exemplars,
 }
 
 /// How much there is, and of what time.
@@ -87,6 +95,7 @@ impl Head {
                 else {
                     return Ok(());
                 };
+                self.touched.note(tick.time_ms);
                 let samples = group.tick(&tick, epoch, &mut self.index)?;
                 self.epochs.entry(epoch).or_default().add(samples, tick.time_ms);
             }
@@ -101,6 +110,14 @@ impl Head {
             Item::Metadata(family) => {
                 self.metadata.insert(family.name.clone(), family);
             }
+            Item::Exemplar { series, entry } => {
+                // Where the record is lost that said which series it is, it may be any.
+                if self.index.get(series).is_some_and(|s| s.epoch == epoch) {
+                    let labels = self.index.labels(series);
+                    self.exemplars.add(&labels, entry);
+                }
+            }
+            Item::KeptExemplar { series, entry } => self.exemplars.add(&series, entry),
         }
         Ok(())
     }
@@ -132,7 +149,7 @@ impl Head {
 
     /// The numbers that the next new groups get.
     pub fn next_groups(&self) -> impl Iterator<Item = u32> {
-        self.free.iter().rev().copied().chain(self.groups.len() as u32..)
+        self.unused.iter()
     }
 
     /// The time of a series' newest sample.
@@ -156,7 +173,7 @@ impl Head {
     pub fn forget_through(&mut self, epoch: u32) {
         self.epochs.retain(|e, _| *e > epoch);
         self.loose.retain(|e, _| *e > epoch);
-        let Head { index, groups, free, loose, .. } = self;
+        let Head { index, groups, unused, loose, .. } = self;
         for (number, place) in groups.iter_mut().enumerate() {
             let Some(group) = place else { continue };
             group.chunks.retain(|c| c.0 > epoch);
@@ -177,10 +194,10 @@ impl Head {
             let idle = group.chunks.is_empty() && group.times_ms.is_empty() && !group.attached;
             if idle && group.slots.iter().all(|s| s.series == group::NONE) {
                 *place = None;
-                free.push(number as u32);
+                unused.give_back(number as u32);
             }
         }
-        let held = |n: u32| loose.values().any(|l| l.contains_key(&n));
+        let held = |n: u32| loose.values().any(|l| l.get(n).is_some());
         let gone = |n: &u32| index.get(*n).is_some_and(|s| s.places.is_empty()) && !held(*n);
         let gone: RoaringBitmap = index.numbers().iter().filter(gone).collect();
         index.forget(&gone);
@@ -191,12 +208,11 @@ impl Head {
         if entry.owner != Some((group, slot)) {
             self.leave_owner(series);
         }
-        while self.groups.len() <= group as usize {
-            self.free.push(self.groups.len() as u32);
-            self.groups.push(None);
+        if self.groups.len() <= group as usize {
+            self.groups.resize_with(group as usize + 1, || None);
         }
         if self.groups[group as usize].is_none() {
-            self.free.retain(|f| *f != group);
+            self.unused.take(group);
         }
         let place = self.groups[group as usize].get_or_insert_with(Group::new);
         // Whose slot it was is told first, should a record be lost that said so.
@@ -233,7 +249,8 @@ impl Head {
     ) -> Result<(), CodecError> {
         let Some(entry) = self.index.get_mut(series) else { return Ok(()) };
         let loose = self.loose.entry(epoch).or_default();
-        let run = loose.entry(series).or_insert_with(|| Box::new(Run::new()));
+        let run = loose.get_or_new(series);
+        self.touched.note(time_ms);
         if run.push(time_ms, start_ms, value, &mut self.scratch)? {
             self.epochs.entry(epoch).or_default().add(1, time_ms);
         }
@@ -244,9 +261,7 @@ impl Head {
     /// Bytes of memory, about.
     pub fn memory(&self) -> usize {
         let groups: usize = self.groups().map(Group::memory).sum();
-        let loose = self.loose.values().flat_map(HashMap::values);
-        // An entry of a map takes a byte more, and a map is three quarters full.
-        let loose: usize = loose.map(|run| run.memory() + 24).sum();
+        let loose: usize = self.loose.values().map(Runs::memory).sum();
         self.index.memory() + groups + loose
     }
 }

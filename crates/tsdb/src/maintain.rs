@@ -2,8 +2,9 @@
 //! what is too old or too much is deleted, what is damaged is set aside.
 
 use crate::Error;
+use crate::pace::Pace;
 use crate::store::{Store, Stored, lock};
-use crate::{compact, merge};
+use crate::{compact, companion, merge};
 use std::sync::Arc;
 
 /// When what was done last.
@@ -21,18 +22,19 @@ const MERGED_BYTES: u64 = 2 << 30;
 /// So many blocks of one stretch are merged even while it goes on.
 const BLOCKS_MANY: usize = 8;
 
-/// Does what is due at `now_ms`; gives the first failure, after everything was tried.
-pub(crate) fn tick(store: &Store, now_ms: i64) -> Result<(), Error> {
+/// Does what is due at `now_ms`, at this pace; gives the first failure, after everything was tried.
+pub(crate) fn tick(store: &Store, now_ms: i64, pace: &Pace<'_>) -> Result<(), Error> {
     let synced = store.log.sync().map(|_| ()).map_err(Error::from);
     delete_old(store, now_ms);
-    let flushed = flush_if_due(store, now_ms);
+    let flushed = flush_if_due(store, now_ms, pace);
     let mut merged = Ok(());
     while let Some(blocks) = choose(store) {
-        merged = merge::merge(store, &blocks);
+        merged = merge::merge(store, &blocks, pace);
         if merged.is_err() || store.closed.load(std::sync::atomic::Ordering::Relaxed) {
             break;
         }
     }
+    companion::files::tick(store, pace);
     synced.and(flushed).and(merged)
 }
 
@@ -52,21 +54,20 @@ pub(crate) fn merge_all(store: &Store) -> Result<(), Error> {
         match run.len() {
             0 if from >= store.read().blocks.len() => return Ok(()),
             0 | 1 => {}
-            _ => merge::merge(store, &run)?,
+            _ => merge::merge(store, &run, &Pace::none())?,
         }
         from += 1;
     }
 }
 
-fn flush_if_due(store: &Store, now_ms: i64) -> Result<(), Error> {
+fn flush_if_due(store: &Store, now_ms: i64, pace: &Pace<'_>) -> Result<(), Error> {
     let (min, max) = {
         let state = store.read();
         let epochs = || state.head.epochs.values().filter(|e| e.samples > 0);
         (epochs().map(|e| e.min_ms).min(), epochs().map(|e| e.max_ms).max())
     };
-    let (Some(min), Some(max)) = (min, max) else { return Ok(()) };
     let options = &store.options;
-    let spans = max.saturating_sub(min) >= options.head_ms;
+    let spans = min.zip(max).is_some_and(|(min, max)| max.saturating_sub(min) >= options.head_ms);
     let large = store.log.state().bytes >= options.head_log_bytes;
     {
         // A few samples of long ago must not make a block each time.
@@ -78,7 +79,9 @@ fn flush_if_due(store: &Store, now_ms: i64) -> Result<(), Error> {
         schedule.last_flush_ms = Some(now_ms);
     }
     let epoch = store.rotate()?;
-    compact::flush(store, epoch - 1)
+    // What grows faster than it was thought to is not to grow meanwhile.
+    let none = Pace::none();
+    compact::flush(store, epoch - 1, if large { &none } else { pace })
 }
 
 /// Deletes blocks by age and by size.
@@ -106,7 +109,7 @@ fn delete_old(store: &Store, now_ms: i64) {
         gone = old;
     }
     if options.retention_bytes > 0 {
-        let mut bytes: u64 = state.blocks.iter().map(|b| b.block.size_bytes()).sum();
+        let mut bytes: u64 = state.blocks.iter().map(bytes_of).sum();
         bytes += store.log.state().bytes;
         while bytes > options.retention_bytes && !state.blocks.is_empty() {
             // By its samples: what was imported late may be older than what was there before.
@@ -114,14 +117,23 @@ fn delete_old(store: &Store, now_ms: i64) {
             let places = 0..state.blocks.len();
             let place = places.min_by_key(|i| newest_ms(&state.blocks[*i])).unwrap_or(0);
             let oldest = state.blocks.remove(place);
-            bytes -= oldest.block.size_bytes();
+            bytes -= bytes_of(&oldest);
             gone.push(oldest);
         }
     }
+    if !gone.is_empty() {
+        state.head.touched.note(i64::MIN);
+    }
     drop(state);
     for block in gone {
+        companion::files::remove_all(store, &block);
         compact::remove(store, &block.path);
     }
+}
+
+/// What a block takes on disk.
+fn bytes_of(stored: &Arc<Stored>) -> u64 {
+    stored.block.size_bytes() + stored.companions.bytes()
 }
 
 /// Blocks that should become one; a damaged one by itself.

@@ -1,19 +1,20 @@
 //! Small blocks become larger ones, and a damaged block is written anew without what is damaged.
 
-use crate::Error;
 use crate::block::{Block, BlockError, Page, Scratch, Writer};
 use crate::compact::{remove, write_block};
 use crate::numbers::Numbers;
 use crate::open::block_name;
+use crate::pace::Pace;
 use crate::store::{Store, Stored, lock};
 use crate::tombstones::Hidden;
+use crate::{Error, companion};
 use model::{Columns, Labels};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Merges neighbouring blocks into one, and deletes them. What cannot be read of a damaged block
 /// is left out, and the block set aside instead of deleted.
-pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> {
+pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>], pace: &Pace<'_>) -> Result<(), Error> {
     let _one = lock(&store.maintenance);
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
     let edition = if blocks.len() == 1 { first.edition + 1 } else { 0 };
@@ -29,7 +30,7 @@ pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> 
     }
     let merge = Merge::new(blocks, hidden);
     let mut sources = Vec::new();
-    let mut merged = write_block(store, &name, |writer| merge.write(writer, &mut sources))?;
+    let mut merged = write_block(store, &name, pace, |writer| merge.write(writer, &mut sources))?;
     {
         let mut state = store.write();
         let index = &state.head.index;
@@ -38,6 +39,9 @@ pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> 
             source.and_then(|b| b.numbers.known(*entry, index)).unwrap_or(u32::MAX)
         };
         merged.numbers = Numbers::new(index.generation(), sources.iter().map(number));
+        if blocks.iter().any(|b| lock(&b.damage).is_some()) {
+            state.head.touched.note(i64::MIN);
+        }
         let gone = |b: &Arc<Stored>| blocks.iter().any(|m| Arc::ptr_eq(m, b));
         state.blocks.retain(|b| !gone(b));
         if merged.block.meta().series > 0 {
@@ -46,6 +50,7 @@ pub(crate) fn merge(store: &Store, blocks: &[Arc<Stored>]) -> Result<(), Error> 
         }
     }
     for block in blocks {
+        companion::files::remove_all(store, block);
         let damage = lock(&block.damage).clone();
         match damage {
             Some(why) => store.quarantine(&block.path, &why),

@@ -4,10 +4,11 @@
 //! cannot be read or written at all.
 
 use crate::block::{Block, BlockError};
+use crate::companion::files::Companions;
 use crate::numbers::Numbers;
 use crate::options::Progress;
 use crate::store::{State, Store, Stored, quarantine};
-use crate::{Error, Options, compact, tombstones};
+use crate::{Error, Options, compact, companion, tombstones};
 use disk::publish::{self, join};
 use disk::{Files, Log, LogOptions, Replay};
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,8 @@ use std::sync::{Arc, Mutex};
 pub(crate) const LOG: &str = "log";
 /// The folder of the blocks.
 pub(crate) const BLOCKS: &str = "blocks";
+/// The folder of segments whose samples are in blocks, kept for [`crate::Tail`]s.
+pub(crate) const KEPT: &str = "kept";
 /// What the format file says.
 pub(crate) const FORMAT: &str = "kubevigil-data";
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -40,19 +43,41 @@ pub(crate) fn open(
     publish::check_version(&*files, FORMAT, FORMAT_VERSION)?;
     publish::remove_unfinished(&*files, BLOCKS)?;
     files.sync_dir("").map_err(io(""))?;
+    remove_former(&*files);
     let mut state = State::default();
+    state.head.exemplars.set_capacity(options.exemplars);
     for (file, why) in publish::quarantined(&*files) {
         state.quarantined.push(crate::Quarantined { file, why });
     }
     open_blocks(&*files, &mut state)?;
+    companion::files::attach(&*files, &options.companions_ms, &mut state)?;
     tombstones::load(&*files, &mut state)?;
     let written = state.blocks.iter().map(|b| b.last).max();
     let (replayed, newest) = read_log(&*files, &options, written, &mut state)?;
-    let newest = newest.max(written.unwrap_or(0));
+    // No epoch comes twice, so that a place in the log is told from every other.
+    let newest = newest.max(written.unwrap_or(0)).max(disk::tail::newest_kept(&*files, KEPT)?);
     let log = Log::open(Arc::clone(&files), LOG, log_options, &replayed, newest + 1);
+    if options.keep_log {
+        log.keep_in(Some(KEPT))?;
+    }
     let store = Store::new(files, options, log, state, newest + 1, folder_lock);
     settle(&store, &replayed, written, newest);
     Ok(store)
+}
+
+/// Removes what an earlier release kept in the folder, in a form that is no more.
+fn remove_former(files: &dyn Files) {
+    let former = |name: &str| {
+        let number = name.strip_prefix("exemplars-");
+        number.is_some_and(|n| n.len() == 10 && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let entries = files.list("").unwrap_or_default();
+    for path in entries.into_iter().map(|e| e.name).filter(|n| former(n)) {
+        match files.remove(&path) {
+            Ok(()) => tracing::info!("{} is removed: exemplars are in the log", files.place(&path)),
+            Err(e) => tracing::warn!("{}: {e}", files.place(&path)),
+        }
+    }
 }
 
 fn open_blocks(files: &dyn Files, state: &mut State) -> Result<(), Error> {
@@ -100,11 +125,19 @@ pub(crate) fn open_block(files: &dyn Files, path: &str) -> Result<Stored, Error>
         .map_err(|source| Error::Block { file: files.place(path), source })?;
     let name = path.rsplit('/').next().unwrap_or(path);
     let (first, last, edition) = epochs_of(name).unwrap_or((0, 0, 0));
-    let (path, damage, numbers) = (path.into(), Mutex::new(None), Numbers::default());
-    Ok(Stored { first, last, edition, path, block, damage, numbers })
+    Ok(Stored {
+        first,
+        last,
+        edition,
+        path: path.into(),
+        block,
+        damage: Mutex::new(None),
+        numbers: Numbers::default(),
+        companions: Companions::default(),
+    })
 }
 
-struct Mapped(disk::Map);
+pub(crate) struct Mapped(pub disk::Map);
 
 impl AsRef<[u8]> for Mapped {
     fn as_ref(&self) -> &[u8] {

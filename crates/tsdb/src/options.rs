@@ -1,5 +1,6 @@
 //! How a data folder is opened.
 
+use crate::pace::Budget;
 use std::sync::Arc;
 
 /// When an acknowledged append returns.
@@ -41,9 +42,22 @@ pub struct Options {
     pub head_ms: i64,
     /// The head is written to a block when its log has so many bytes.
     pub head_log_bytes: u64,
+    /// The widths of companions in milliseconds: of every stretch of time so long is kept what functions over
+    /// time need of it, so that queries over weeks need not read all samples. Empty: none are made or read.
+    pub companions_ms: Vec<i64>,
+    /// Blocks that span so much time have companions, in milliseconds.
+    pub companion_span_ms: i64,
+    /// What flushing, merging and making companions in the background may take. A head whose log has
+    /// `head_log_bytes` is flushed as fast as possible.
+    pub budget: Budget,
+    /// So many exemplars are kept, the newest of all series; 0 keeps none.
+    pub exemplars: usize,
     /// Whether threads of the store's own fsync, compact and delete. Without them
     /// [`crate::Db::sync`] and [`crate::Db::tick`] are the caller's to call.
     pub background: bool,
+    /// The log stays when its samples are in a block, for a [`crate::Tail`] that reads it later,
+    /// until [`crate::Db::forget_log`].
+    pub keep_log: bool,
     /// Called while the folder is opened.
     pub progress: Option<OnProgress>,
 }
@@ -57,7 +71,12 @@ impl Default for Options {
             out_of_order_ms: 10 * 60_000,
             head_ms: 30 * 60_000,
             head_log_bytes: 64 << 20,
+            companions_ms: vec![5 * 60_000, 3_600_000],
+            companion_span_ms: 24 * 3_600_000,
+            budget: Budget { cpu: 0.5, bytes_per_second: 64 << 20 },
+            exemplars: 100_000,
             background: true,
+            keep_log: false,
             progress: None,
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod loose;
 
 use crate::batch::{self, Committed, FLOAT, Pending, Place, Row};
 use crate::change::{Kind, State, Step};
+use crate::exemplars::{Entry, ExemplarRefusal, Judge};
 use crate::head::Head;
 use crate::head::group::{self, Group};
 use crate::record::{self, Builder};
@@ -31,6 +32,8 @@ pub(crate) struct Round<'a> {
     pub rows: &'a [Row],
     pub histograms: &'a [Arc<Histogram>],
     pub families: &'a [Metadata],
+    /// Each with the place of its row; those of a row in order.
+    pub exemplars: &'a [(u32, Entry)],
 }
 
 impl Round<'_> {
@@ -53,6 +56,18 @@ pub(crate) struct Placed {
     pub rows: Option<Vec<Place>>,
     /// The generation of the index of series as of which these numbers hold.
     pub generation: u32,
+}
+
+impl Committed {
+    /// Counts what became of an exemplar; whether it is to be written.
+    pub(super) fn judged(&mut self, judged: Result<bool, ExemplarRefusal>) -> bool {
+        match judged {
+            Ok(new) => self.exemplars += u64::from(new),
+            Err(ExemplarRefusal::Length) => self.exemplars_too_long += 1,
+            Err(_) => self.exemplars_out_of_order += 1,
+        }
+        judged == Ok(true)
+    }
 }
 
 /// What the head is asked while planning.
@@ -238,7 +253,9 @@ impl<'a> Plan<'a> {
             return None;
         }
         let next_slot = self.context.head.group(group).map_or(0, |g| g.slots.len() as u32);
-        let (rows, taken) = (Vec::new(), Vec::new());
+        // Most rounds are one tick.
+        let rows = Vec::with_capacity(if main { self.round.rows.len() } else { 0 });
+        let taken = Vec::new();
         self.ticks.push(Tick { group, time_ms, main, rows, taken, free: None, next_slot });
         self.by_group.insert(group, self.ticks.len() - 1);
         Some(self.ticks.len() - 1)
@@ -395,9 +412,27 @@ impl<'a> Plan<'a> {
             let sample = Sample { time_ms: row.time_ms, start_ms: row.start_ms, value };
             self.record.loose(series, &sample);
         }
+        self.exemplars();
         let rows = self.moved.then_some(self.places);
         let generation = self.context.head.index.generation();
         (self.record, self.done, Placed { main: self.main, others: self.others, rows, generation })
+    }
+
+    /// Adds the exemplars that are new.
+    fn exemplars(&mut self) {
+        let round = self.round;
+        let mut judge = Judge::new(&self.context.head.exemplars);
+        for (row, entry) in round.exemplars {
+            let series = self.places[*row as usize].series;
+            if series == group::NONE {
+                continue;
+            }
+            let labels = self.labels(&round.rows[*row as usize]);
+            if self.done.judged(judge.judge(&labels, entry)) {
+                self.define(series, *row as usize);
+                self.record.exemplar(series, entry);
+            }
+        }
     }
 
     fn labels(&self, row: &Row) -> Labels {

@@ -1,7 +1,7 @@
 //! Samples of any series, as senders hand them in: each series is named once, by its labels or, where the
 //! store told a reference before, by that.
 
-use crate::{Committed, Refused};
+use crate::{Committed, ExemplarRefusal, Refused};
 use model::Labels;
 
 /// A series of the store's head, for as long as it is kept there. Takes the place of labels that would have
@@ -30,6 +30,9 @@ pub struct Received {
     /// The samples that were left out, in order. One that its series has already, with the same value, is
     /// not among them.
     pub refused: Vec<Refused>,
+    /// The exemplars that were left out, by their places among those that were given, in order. One that
+    /// its series has as its newest is not among them.
+    pub refused_exemplars: Vec<(usize, ExemplarRefusal)>,
     /// For each series that was named what names it from now on, where the store has it.
     pub references: Vec<Option<SeriesRef>>,
 }

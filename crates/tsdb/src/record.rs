@@ -7,6 +7,7 @@ use crate::Metadata;
 use crate::change::{self, Step};
 use crate::codec::{CodecError, put_varint, unzigzag, zigzag};
 use crate::cursor::Cursor;
+use crate::exemplars::{Entry, Exemplar};
 use model::{Kind, Labels, Sample, Value};
 use std::sync::Arc;
 
@@ -16,9 +17,13 @@ const TICK: u8 = 3;
 const LEAVE: u8 = 4;
 const LOOSE: u8 = 5;
 const METADATA: u8 = 6;
+const EXEMPLAR: u8 = 7;
+const KEPT_EXEMPLAR: u8 = 8;
 
 const RAW: u8 = 0;
 const LZ4: u8 = 1;
+/// The form and the size before compressed items.
+const LZ4_HEAD: usize = 5;
 /// Records beyond this size are compressed: they spell out labels.
 const COMPRESS_FROM: usize = 4096;
 
@@ -36,6 +41,10 @@ pub(crate) enum Item<'a> {
     Loose { series: u32, time_ms: i64, start_ms: i64, value: Step<'a> },
     /// A family is described.
     Metadata(Metadata),
+    /// A series has a new exemplar.
+    Exemplar { series: u32, entry: Entry },
+    /// An exemplar that is no news: it was kept when the log epoch began, or was imported.
+    KeptExemplar { series: Labels, entry: Entry },
 }
 
 /// A tick of a group.
@@ -88,11 +97,7 @@ impl Builder {
     pub fn series(&mut self, number: u32, labels: &Labels) {
         self.bytes.push(SERIES);
         put_varint(u64::from(number), &mut self.bytes);
-        put_varint(labels.len() as u64, &mut self.bytes);
-        for (name, value) in labels.iter() {
-            self.text(name);
-            self.text(value);
-        }
+        self.labels(labels);
     }
 
     /// Adds [`Item::Slot`].
@@ -155,6 +160,36 @@ impl Builder {
         }
     }
 
+    /// Adds [`Item::Exemplar`].
+    pub fn exemplar(&mut self, series: u32, entry: &Entry) {
+        self.bytes.push(EXEMPLAR);
+        put_varint(u64::from(series), &mut self.bytes);
+        self.entry(entry);
+    }
+
+    /// Adds [`Item::KeptExemplar`].
+    pub fn kept_exemplar(&mut self, series: &Labels, entry: &Entry) {
+        self.bytes.push(KEPT_EXEMPLAR);
+        self.labels(series);
+        self.entry(entry);
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        let Exemplar { labels, value, time_ms } = &entry.exemplar;
+        self.bytes.push(u8::from(entry.stated));
+        put_varint(zigzag(*time_ms), &mut self.bytes);
+        self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+        self.labels(labels);
+    }
+
+    fn labels(&mut self, labels: &Labels) {
+        put_varint(labels.len() as u64, &mut self.bytes);
+        for (name, value) in labels.iter() {
+            self.text(name);
+            self.text(value);
+        }
+    }
+
     fn text(&mut self, text: &str) {
         put_varint(text.len() as u64, &mut self.bytes);
         self.bytes.extend_from_slice(text.as_bytes());
@@ -168,8 +203,16 @@ impl Builder {
     /// The record as the log takes it.
     pub fn finish(&self) -> Vec<u8> {
         if self.bytes.len() >= COMPRESS_FROM {
-            let packed = lz4_flex::compress_prepend_size(&self.bytes);
-            return [&[LZ4], packed.as_slice()].concat();
+            let most = lz4_flex::block::get_maximum_output_size(self.bytes.len());
+            let mut record = Vec::with_capacity(LZ4_HEAD + most);
+            record.push(LZ4);
+            record.extend_from_slice(&(self.bytes.len() as u32).to_le_bytes());
+            record.resize(LZ4_HEAD + most, 0);
+            // There is room for whatever it is.
+            if let Ok(packed) = lz4_flex::compress_into(&self.bytes, &mut record[LZ4_HEAD..]) {
+                record.truncate(LZ4_HEAD + packed);
+                return record;
+            }
         }
         [&[RAW], self.bytes.as_slice()].concat()
     }
@@ -224,18 +267,7 @@ pub(crate) fn read_items(
 
 fn item<'a>(cursor: &mut Cursor<'a>) -> Result<Item<'a>, CodecError> {
     Ok(match cursor.byte()? {
-        SERIES => {
-            let number = number(cursor)?;
-            let count = cursor.size(cursor.0.len(), "number of labels")?;
-            let mut pairs = Vec::with_capacity(count);
-            for _ in 0..count {
-                pairs.push((text(cursor)?, text(cursor)?));
-            }
-            if pairs.is_empty() || !pairs.is_sorted_by(|a, b| a.0 < b.0) {
-                return Err(CodecError::Invalid("order of labels"));
-            }
-            Item::Series { number, labels: Labels::from_sorted(pairs.into_iter()) }
-        }
+        SERIES => Item::Series { number: number(cursor)?, labels: series_labels(cursor)? },
         SLOTS => {
             Item::Slot { group: number(cursor)?, slot: number(cursor)?, series: number(cursor)? }
         }
@@ -259,8 +291,35 @@ fn item<'a>(cursor: &mut Cursor<'a>) -> Result<Item<'a>, CodecError> {
             let mut owned = || text(cursor).map(str::to_owned);
             Item::Metadata(Metadata { name: owned()?, kind, help: owned()?, unit: owned()? })
         }
+        EXEMPLAR => Item::Exemplar { series: number(cursor)?, entry: entry(cursor)? },
+        KEPT_EXEMPLAR => {
+            Item::KeptExemplar { series: series_labels(cursor)?, entry: entry(cursor)? }
+        }
         _ => return Err(CodecError::Invalid("item of a record")),
     })
+}
+
+fn series_labels(cursor: &mut Cursor<'_>) -> Result<Labels, CodecError> {
+    Some(labels(cursor)?).filter(|l| !l.is_empty()).ok_or(CodecError::Invalid("order of labels"))
+}
+
+fn labels(cursor: &mut Cursor<'_>) -> Result<Labels, CodecError> {
+    let count = cursor.size(cursor.0.len(), "number of labels")?;
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        pairs.push((text(cursor)?, text(cursor)?));
+    }
+    if !pairs.is_sorted_by(|a, b| a.0 < b.0) {
+        return Err(CodecError::Invalid("order of labels"));
+    }
+    Ok(Labels::from_sorted(pairs.into_iter()))
+}
+
+fn entry(cursor: &mut Cursor<'_>) -> Result<Entry, CodecError> {
+    let stated = cursor.byte()? != 0;
+    let time_ms = cursor.signed()?;
+    let value = f64::from_bits(cursor.u64()?);
+    Ok(Entry { exemplar: Exemplar { labels: labels(cursor)?, value, time_ms }, stated })
 }
 
 /// Series, groups and slots beyond this are made up by damage.

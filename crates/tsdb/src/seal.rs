@@ -8,6 +8,7 @@ use crate::Error;
 use crate::block::{BlockError, GroupId, Points, Writer};
 use crate::compact::{self, write_block};
 use crate::open::block_name;
+use crate::pace::Pace;
 use crate::read;
 use crate::store::Store;
 use model::{Columns, Histogram, Labels, ReadError, Selection, SeriesSet};
@@ -69,12 +70,12 @@ pub(crate) fn seal(
     };
     while !input.ended {
         let epoch = store.reserve()?;
-        compact::flush(store, epoch - 1)?;
+        compact::flush(store, epoch - 1, &Pace::none())?;
         let _one = crate::store::lock(&store.maintenance);
         let mut failed = None;
         let before = input.done.samples;
         let name = block_name(epoch, epoch, 0);
-        let written = write_block(store, &name, |writer| {
+        let written = write_block(store, &name, &Pace::none(), |writer| {
             input.fill(writer).map_err(|e| {
                 let text = std::io::Error::other(e.to_string());
                 match e {
@@ -99,6 +100,7 @@ pub(crate) fn seal(
         input.done.blocks += 1;
         input.done.bytes += block.block.size_bytes();
         let mut state = store.write();
+        state.head.touched.note(block.block.meta().min_ms);
         let at = state.blocks.partition_point(|b| b.first < epoch);
         state.blocks.insert(at, Arc::new(block));
     }

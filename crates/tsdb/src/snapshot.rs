@@ -4,7 +4,9 @@
 //! the head holds is written to a block first. The format file comes last: a folder without it is one that
 //! a crash cut short.
 
+use crate::companion::files::{is_companion, path_of};
 use crate::open::{BLOCKS, FORMAT_FILE};
+use crate::pace::Pace;
 use crate::store::{Store, lock};
 use crate::tombstones;
 use crate::{Error, compact};
@@ -31,11 +33,16 @@ pub(crate) fn snapshot(store: &Store, name: &str, with_head: bool) -> Result<Str
     }
     if with_head {
         let epoch = store.rotate()?;
-        compact::flush(store, epoch - 1)?;
+        compact::flush(store, epoch - 1, &Pace::none())?;
     }
     // Blocks are neither made nor deleted meanwhile.
     let _one = lock(&store.maintenance);
-    let blocks: Vec<String> = store.read().blocks.iter().map(|b| b.path.clone()).collect();
+    let mut blocks = Vec::new();
+    for stored in &store.read().blocks {
+        blocks.push(stored.path.clone());
+        let widths = stored.companions.open().into_iter().map(|c| c.meta().width_ms);
+        blocks.extend(widths.map(|w| path_of(&stored.path, w)));
+    }
     let mut linked = Vec::new();
     let made = copy(store, &dir, &blocks, &mut linked);
     made.map_err(|source| {
@@ -61,7 +68,11 @@ fn copy(store: &Store, dir: &str, blocks: &[String], linked: &mut Vec<String>) -
         Ok(())
     };
     for block in blocks {
-        link(block)?;
+        match link(block) {
+            // A companion may be set aside at any time, and is made anew.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && is_companion(block) => {}
+            linked => linked?,
+        }
     }
     match link(tombstones::FILE) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

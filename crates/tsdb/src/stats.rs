@@ -32,16 +32,43 @@ pub struct Stats {
     pub block_bytes: u64,
     /// Of them, the bytes of their indexes.
     pub block_index_bytes: u64,
+    /// Bytes of the companions of blocks.
+    pub companion_bytes: u64,
+    /// Reads for which companions were read in place of samples, since the folder was opened.
+    pub companion_reads: u64,
+    /// Seconds that work in the background waited to stay within its budget, since the folder was opened.
+    pub paused_seconds: f64,
     /// How many blocks there are.
     pub blocks: u64,
     /// Time of the oldest sample in milliseconds since the Unix epoch.
     pub oldest_ms: Option<i64>,
     /// Time of the newest sample.
     pub newest_ms: Option<i64>,
+    /// Exemplars.
+    pub exemplars: ExemplarStats,
     /// Why nothing is taken in at present.
     pub read_only: Option<String>,
     /// Damaged files that were set aside.
     pub quarantined: Vec<Quarantined>,
+}
+
+/// What the store knows about its exemplars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExemplarStats {
+    /// How many are kept.
+    pub kept: u64,
+    /// How many may be kept.
+    pub capacity: u64,
+    /// Of how many series some are kept.
+    pub series: u64,
+    /// The time of the newest that came, in milliseconds since the Unix epoch.
+    pub newest_ms: Option<i64>,
+    /// Taken in since the folder was opened.
+    pub appended: u64,
+    /// Refused since the folder was opened because they were older than their series' newest.
+    pub out_of_order: u64,
+    /// Refused since the folder was opened because their labels were too long.
+    pub too_long: u64,
 }
 
 /// A name and how often it occurs.
@@ -76,6 +103,8 @@ pub struct Cardinality {
     pub series_by_target: Vec<Count>,
     /// Of them, those that ended.
     pub ended_by_target: Vec<Count>,
+    /// Series by metric, those alone that the newest block does not have.
+    pub begun_by_metric: Vec<Count>,
 }
 
 /// A block of the folder.

@@ -6,6 +6,8 @@
 
 use crate::batch::Committed;
 use crate::block::Block;
+use crate::companion::files::Companions;
+use crate::exemplars::{Entry, Exemplar, Judge};
 use crate::head::Head;
 use crate::maintain::Schedule;
 use crate::numbers::Numbers;
@@ -16,7 +18,7 @@ use crate::stats::Quarantined;
 use crate::tombstones::Tombstone;
 use crate::{Durability, Error, Metadata, Options};
 use disk::{Files, Log};
-use model::Sample;
+use model::{Labels, Sample};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -42,6 +44,10 @@ pub(crate) struct Store {
     received: Mutex<(u32, HashMap<String, Metadata>)>,
 }
 
+/// Exemplars that an epoch of the log begins with are told in records of so many bytes.
+const TOLD_AT_ONCE: usize = 1 << 20;
+/// So many exemplars are imported in one record.
+const IMPORTED_AT_ONCE: usize = 1000;
 /// Senders may describe families while there are fewer than this.
 const FAMILIES: usize = 100_000;
 
@@ -69,6 +75,8 @@ pub(crate) struct Stored {
     pub damage: Mutex<Option<String>>,
     /// Which series of the head its entries are.
     pub numbers: Numbers,
+    /// What is kept of it for windows of hours and days.
+    pub companions: Companions,
 }
 
 /// What was taken in and refused since the folder was opened.
@@ -78,6 +86,13 @@ pub(crate) struct Counts {
     pub out_of_order: AtomicU64,
     pub too_old: AtomicU64,
     pub duplicates: AtomicU64,
+    pub exemplars: AtomicU64,
+    pub exemplars_out_of_order: AtomicU64,
+    pub exemplars_too_long: AtomicU64,
+    /// Nanoseconds that work in the background slept to stay within its budget.
+    pub paused_ns: AtomicU64,
+    /// Reads for which companions were read.
+    pub companion_reads: Arc<AtomicU64>,
 }
 
 /// A record that was given to the log and to the head.
@@ -168,12 +183,13 @@ impl Store {
         Ok((done, placed))
     }
 
-    /// Takes in samples, each with the place of its series in `named`, and returns when they are as safe as
+    /// Takes in samples and exemplars, each with the place of its series in `named`, and returns when they are as safe as
     /// `durability` says.
     pub fn append<'s>(
         &self,
         named: &[Named],
         samples: impl Iterator<Item = (usize, &'s Sample)>,
+        exemplars: &[(u32, Exemplar)],
         families: &[Metadata],
         series_limit: u64,
         durability: Durability,
@@ -184,7 +200,7 @@ impl Store {
             let planned = {
                 let state = self.read();
                 let context = self.context(&state, *epoch);
-                plan::loose::plan(&context, named, samples, &told, series_limit)?
+                plan::loose::plan(&context, named, samples, exemplars, &told, series_limit)?
             };
             let applied = self.log_and_apply(&planned.record, *epoch)?;
             let references = planned.series.iter().map(|series| {
@@ -195,7 +211,8 @@ impl Store {
             });
             let references = references.collect();
             let (committed, refused) = (planned.done, planned.refused);
-            (Received { committed, refused, references }, applied.seq)
+            let refused_exemplars = planned.refused_exemplars;
+            (Received { committed, refused, refused_exemplars, references }, applied.seq)
         };
         self.count(&received.committed);
         if durability == Durability::Fsync {
@@ -238,17 +255,75 @@ impl Store {
     /// the epochs before it are in blocks.
     pub fn reserve(&self) -> Result<u32, Error> {
         let mut epoch = lock(&self.writer);
-        self.begin_epoch(&mut epoch)?;
+        self.next_epoch(&mut epoch)?;
         let reserved = *epoch;
         self.begin_epoch(&mut epoch)?;
         Ok(reserved)
     }
 
-    fn begin_epoch(&self, epoch: &mut u32) -> Result<(), Error> {
+    fn next_epoch(&self, epoch: &mut u32) -> Result<(), Error> {
         self.log.roll(*epoch + 1)?;
         *epoch += 1;
         self.epoch.store(*epoch, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Begins a log epoch that explains itself. Where that fails, the epochs before it must stay.
+    fn begin_epoch(&self, epoch: &mut u32) -> Result<(), Error> {
+        self.next_epoch(epoch)?;
+        self.tell_exemplars()
+    }
+
+    /// Writes the exemplars that are kept to the epoch of the log that is written now.
+    pub fn retell_exemplars(&self) -> Result<(), Error> {
+        let _epoch = lock(&self.writer);
+        self.tell_exemplars()
+    }
+
+    fn tell_exemplars(&self) -> Result<(), Error> {
+        let all: Vec<(Labels, Entry)> = {
+            let state = self.read();
+            state.head.exemplars.in_order().map(|(l, e)| (l.clone(), e.clone())).collect()
+        };
+        let mut record = Builder::default();
+        for (series, entry) in &all {
+            record.kept_exemplar(series, entry);
+            if record.items().len() >= TOLD_AT_ONCE {
+                self.log(&std::mem::take(&mut record))?;
+            }
+        }
+        if record.is_empty() { Ok(()) } else { self.log(&record).map(|_| ()) }
+    }
+
+    /// Makes safe the exemplars with which the epoch of the log begins, before older ones go: no block
+    /// has them.
+    pub fn secure_exemplars(&self) -> Result<(), Error> {
+        if self.read().head.exemplars.len() > 0 {
+            self.log.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps exemplars that are no news, as far as they go with those that are kept; how many.
+    pub fn import_exemplars(&self, exemplars: &[(Labels, Exemplar)]) -> Result<u64, Error> {
+        let epoch = lock(&self.writer);
+        let mut taken = 0;
+        for some in exemplars.chunks(IMPORTED_AT_ONCE) {
+            let mut record = Builder::default();
+            {
+                let state = self.read();
+                let mut judge = Judge::new(&state.head.exemplars);
+                for (series, exemplar) in some.iter().filter(|e| !e.0.is_empty()) {
+                    let entry = Entry::stated(exemplar.clone());
+                    if judge.judge(series, &entry) == Ok(true) {
+                        record.kept_exemplar(series, &entry);
+                        taken += 1;
+                    }
+                }
+            }
+            self.log_and_apply(&record, *epoch)?;
+        }
+        Ok(taken)
     }
 
     /// Whether the clock was set back further than the window since the group's newest tick.
@@ -273,19 +348,19 @@ impl Store {
             let generation = self.read().head.index.generation();
             return Ok(Applied { seq: self.log.state().written, generation });
         }
-        let seq = match self.log.append(&record.finish()) {
-            Ok(seq) => seq,
-            Err(e) => {
-                *lock(&self.refused) = Some(e.to_string());
-                return Err(Error::ReadOnly(e.to_string()));
-            }
-        };
-        *lock(&self.refused) = None;
+        let seq = self.log(record)?;
         let mut state = self.write();
         if let Err(e) = state.head.apply_items(record.items(), epoch) {
             tracing::error!("a record that was just written cannot be applied: {e}");
         }
         Ok(Applied { seq, generation: state.head.index.generation() })
+    }
+
+    /// Gives a record to the log; its number there.
+    fn log(&self, record: &Builder) -> Result<u64, Error> {
+        let appended = self.log.append(&record.finish());
+        *lock(&self.refused) = appended.as_ref().err().map(disk::Error::to_string);
+        appended.map_err(|e| Error::ReadOnly(e.to_string()))
     }
 
     fn count(&self, done: &Committed) {
@@ -294,6 +369,9 @@ impl Store {
         add(&self.counts.out_of_order, done.out_of_order);
         add(&self.counts.too_old, done.too_old);
         add(&self.counts.duplicates, done.duplicates);
+        add(&self.counts.exemplars, done.exemplars);
+        add(&self.counts.exemplars_out_of_order, done.exemplars_out_of_order);
+        add(&self.counts.exemplars_too_long, done.exemplars_too_long);
     }
 
     /// Sets a damaged file aside and remembers it for the status.

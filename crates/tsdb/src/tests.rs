@@ -3,7 +3,9 @@
 mod check;
 mod churn;
 mod clock;
+mod companions;
 mod deletes;
+mod exemplars;
 mod faults;
 mod golden;
 mod kill;
@@ -14,6 +16,9 @@ mod reduced;
 mod rounds;
 mod seal;
 mod snapshot;
+mod stopped;
+mod tail;
+mod touched;
 
 use crate::{Db, Options};
 use disk::LogOptions;

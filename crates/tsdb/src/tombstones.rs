@@ -6,10 +6,11 @@
 use crate::block::BlockError;
 use crate::codec::{CodecError, put_varint, zigzag};
 use crate::cursor::Cursor;
+use crate::pace::Pace;
 use crate::store::{State, Store, Stored, lock, quarantine};
 use crate::{Error, compact, merge};
 use disk::{Files, publish};
-use model::{Columns, MatchOp, Matcher};
+use model::{Columns, MatchOp, Matcher, Stop};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Hidden {
             if stored.last > *through || *start_ms > meta.max_ms || *end_ms < meta.min_ms {
                 continue;
             }
-            let series = stored.block.select(matchers)?;
+            let series = stored.block.select(matchers, Stop::default())?;
             if !series.is_empty() {
                 parts.push(Part { series, start_ms: *start_ms, end_ms: *end_ms });
             }
@@ -60,6 +61,11 @@ impl Hidden {
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether something of a series is.
+    pub fn touches(&self, series: u32) -> bool {
+        self.0.iter().any(|p| p.series.contains(series))
     }
 
     /// Takes away the series of which nothing is left.
@@ -107,11 +113,13 @@ pub(crate) fn delete(
     end_ms: i64,
 ) -> Result<(), Error> {
     let through = store.rotate()? - 1;
-    compact::flush(store, through)?;
+    compact::flush(store, through, &Pace::none())?;
     let _one = lock(&store.maintenance);
     let mut all = store.read().tombstones.clone();
     all.push(Arc::new(Tombstone { matchers: matchers.to_vec(), start_ms, end_ms, through }));
-    save(store, all)
+    save(store, all)?;
+    store.write().head.touched.note(start_ms);
+    Ok(())
 }
 
 /// Writes anew the blocks of which something is hidden, then forgets the tombstones.
@@ -124,7 +132,7 @@ pub(crate) fn clean(store: &Store) -> Result<(), Error> {
         // Another one may have taken its place meanwhile, without what is hidden.
         let is_there = store.read().blocks.iter().any(|b| Arc::ptr_eq(b, &stored));
         if !hidden.is_empty() && is_there {
-            merge::merge(store, &[stored])?;
+            merge::merge(store, &[stored], &Pace::none())?;
         }
     }
     let _one = lock(&store.maintenance);

@@ -7,7 +7,8 @@ use crate::cursor::Cursor;
 /// The first bytes of a block.
 pub(super) const MAGIC: &[u8; 8] = b"KVBLOCK\n";
 
-/// The last bytes of a block.
+/// The last bytes of a block. A later format is to end in others: that tells it from a block of this one
+/// whose version was damaged.
 pub(super) const END_MAGIC: &[u8; 8] = b"KVBLKEND";
 
 /// The version that is written, and the newest that is read.
@@ -40,9 +41,6 @@ pub(super) const SECTIONS: [(Section, &str); 8] = [
     (Section::Series, "series"),
     (Section::Meta, "meta"),
 ];
-
-/// Bytes of the table: offset, length, checksum of each section; checksum of the table; end magic.
-pub(super) const TABLE_BYTES: usize = SECTIONS.len() * 20 + 4 + 8;
 
 /// What a block holds, in a few numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,42 +88,98 @@ impl Meta {
     }
 }
 
-/// Checks head, table and the checksum of every section; gives (offset, length) of each.
-pub(super) fn read_table(bytes: &[u8]) -> Result<[(usize, usize); SECTIONS.len()], BlockError> {
-    let damaged = |at, what| BlockError::Damaged { at, what };
-    if bytes.get(..8) != Some(MAGIC) {
-        return Err(damaged(0, "no block begins here"));
+/// How a file of sections behind pages begins and ends.
+pub(crate) struct Frame<const N: usize> {
+    pub magic: &'static [u8; 8],
+    pub end_magic: &'static [u8; 8],
+    pub version: u32,
+    /// Names of the sections, in the order of the table.
+    pub sections: [&'static str; N],
+}
+
+/// That of blocks.
+pub(super) const FRAME: Frame<{ SECTIONS.len() }> = {
+    let mut sections = [""; SECTIONS.len()];
+    let mut i = 0;
+    while i < SECTIONS.len() {
+        sections[i] = SECTIONS[i].1;
+        i += 1;
     }
-    let version = Cursor(&bytes[8..]).u32().map_err(|_| damaged(8, "no version"))?;
-    if version > VERSION {
-        return Err(BlockError::Newer { version });
+    Frame { magic: MAGIC, end_magic: END_MAGIC, version: VERSION, sections }
+};
+
+impl<const N: usize> Frame<N> {
+    /// Bytes of the table: offset, length, checksum of each section; checksum of the table; end magic.
+    const TABLE_BYTES: usize = N * 20 + 4 + 8;
+
+    /// The head of a file.
+    pub fn head(&self) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        head[..8].copy_from_slice(self.magic);
+        head[8..12].copy_from_slice(&self.version.to_le_bytes());
+        head
     }
-    let start = bytes.len().checked_sub(TABLE_BYTES).filter(|&s| s >= HEAD_BYTES);
-    let start = start.ok_or(damaged(bytes.len() as u64, "ends before its table"))?;
-    if bytes[bytes.len() - 8..] != *END_MAGIC {
-        return Err(damaged(bytes.len() as u64 - 8, "no block ends here"));
-    }
-    let short = |_: CodecError| damaged(start as u64, "table ends early");
-    let table = &bytes[start..bytes.len() - 12];
-    let mut cursor = Cursor(&bytes[bytes.len() - 12..]);
-    if cursor.u32().map_err(short)? != crc32c::crc32c(table) {
-        return Err(damaged(start as u64, "checksum of the table is wrong"));
-    }
-    if version == 0 || bytes[12..16] != [0; 4] {
-        return Err(damaged(8, "head is damaged"));
-    }
-    let mut cursor = Cursor(table);
-    let mut sections = [(0, 0); SECTIONS.len()];
-    for (slot, (_, name)) in sections.iter_mut().zip(SECTIONS) {
-        let offset = cursor.u64().map_err(short)?;
-        let length = cursor.u64().map_err(short)?;
-        let checksum = cursor.u32().map_err(short)?;
-        let end = offset.checked_add(length).filter(|&end| end <= start as u64);
-        let end = end.ok_or(damaged(start as u64, "a section lies outside"))? as usize;
-        if !disk::canary::checksum_holds(&bytes[offset as usize..end], checksum) {
-            return Err(BlockError::Damaged { at: offset, what: name });
+
+    /// Writes sections and table, of which the first is at `at`.
+    pub fn write_end(
+        &self,
+        sections: [&[u8]; N],
+        mut at: u64,
+        out: &mut impl std::io::Write,
+    ) -> std::io::Result<()> {
+        let mut table = Vec::with_capacity(Self::TABLE_BYTES);
+        for section in sections {
+            out.write_all(section)?;
+            table.extend_from_slice(&at.to_le_bytes());
+            table.extend_from_slice(&(section.len() as u64).to_le_bytes());
+            table.extend_from_slice(&crc32c::crc32c(section).to_le_bytes());
+            at += section.len() as u64;
         }
-        *slot = (offset as usize, length as usize);
+        let checksum = crc32c::crc32c(&table);
+        table.extend_from_slice(&checksum.to_le_bytes());
+        table.extend_from_slice(self.end_magic);
+        out.write_all(&table)
     }
-    Ok(sections)
+
+    /// Checks head, table and the checksum of every section; gives (offset, length) of each.
+    pub fn read(&self, bytes: &[u8]) -> Result<[(usize, usize); N], BlockError> {
+        let damaged = |at, what| BlockError::Damaged { at, what };
+        if bytes.get(..8) != Some(self.magic) {
+            return Err(damaged(0, "its kind of file does not begin so"));
+        }
+        let version = Cursor(&bytes[8..]).u32().map_err(|_| damaged(8, "no version"))?;
+        let ended = bytes.ends_with(self.end_magic);
+        if version > self.version && !ended {
+            return Err(BlockError::Newer { version });
+        }
+        let start = bytes.len().checked_sub(Self::TABLE_BYTES).filter(|&s| s >= HEAD_BYTES);
+        let start = start.ok_or(damaged(bytes.len() as u64, "ends before its table"))?;
+        if !ended {
+            return Err(damaged(bytes.len() as u64 - 8, "its kind of file does not end so"));
+        }
+        let short = |_: CodecError| damaged(start as u64, "table ends early");
+        let table = &bytes[start..bytes.len() - 12];
+        let mut cursor = Cursor(&bytes[bytes.len() - 12..]);
+        let checksum = cursor.u32().map_err(short)?;
+        if !disk::canary::checksum_holds(table, checksum) {
+            return Err(damaged(start as u64, "checksum of the table is wrong"));
+        }
+        if version != self.version || bytes[12..16] != [0; 4] {
+            return Err(damaged(8, "head is damaged"));
+        }
+        let mut cursor = Cursor(table);
+        let mut sections = [(0, 0); N];
+        for (slot, name) in sections.iter_mut().zip(self.sections) {
+            let offset = cursor.u64().map_err(short)?;
+            let length = cursor.u64().map_err(short)?;
+            let checksum = cursor.u32().map_err(short)?;
+            let end = offset.checked_add(length).filter(|&end| end <= start as u64);
+            let end = end.ok_or(damaged(start as u64, "a section lies outside"))? as usize;
+            if !disk::canary::checksum_holds(&bytes[offset as usize..end], checksum) {
+                return Err(BlockError::Damaged { at: offset, what: name });
+            }
+            *slot = (offset as usize, length as usize);
+        }
+        Ok(sections)
+    }
 }

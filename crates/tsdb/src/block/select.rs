@@ -3,7 +3,7 @@
 use super::layout::Section;
 use super::{Block, BlockError, postings};
 use crate::cursor::Cursor;
-use model::{MatchOp, Matcher};
+use model::{MatchOp, Matcher, Stop};
 use roaring::RoaringBitmap;
 use std::sync::{Arc, PoisonError};
 
@@ -14,8 +14,13 @@ pub(super) type Key = (String, MatchOp, String);
 const SELECTED_MAX: usize = 512;
 
 impl Block {
-    /// The ordinals of the series that satisfy all matchers; all of them where there is none.
-    pub fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, BlockError> {
+    /// The ordinals of the series that satisfy all matchers, all of them where there is none; some where the
+    /// reader stopped.
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        stop: Stop<'_>,
+    ) -> Result<RoaringBitmap, BlockError> {
         let mut found: Option<RoaringBitmap> = None;
         // Equality is cheap and usually narrow: when it leaves nothing, the rest need not be asked.
         let (equal, rest): (Vec<_>, Vec<_>) =
@@ -24,7 +29,7 @@ impl Block {
             if found.as_ref().is_some_and(RoaringBitmap::is_empty) {
                 break;
             }
-            let one = self.selected(matcher)?;
+            let one = self.selected(matcher, stop)?;
             match &mut found {
                 None => found = Some((*one).clone()),
                 Some(found) => *found &= &*one,
@@ -106,13 +111,20 @@ impl Block {
         self.names.binary_search_by(|n| n.text.as_str().cmp(name)).ok()
     }
 
-    fn selected(&self, matcher: &Matcher) -> Result<Arc<RoaringBitmap>, BlockError> {
+    fn selected(
+        &self,
+        matcher: &Matcher,
+        stop: Stop<'_>,
+    ) -> Result<Arc<RoaringBitmap>, BlockError> {
         let key = (matcher.name.clone(), matcher.op, matcher.value.clone());
         if let Some(known) = self.selected.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
         {
             return Ok(known.clone());
         }
-        let found = Arc::new(self.find(matcher)?);
+        let found = Arc::new(self.find(matcher, stop)?);
+        if stop.asked() {
+            return Ok(found); // not all of them
+        }
         let mut selected = self.selected.lock().unwrap_or_else(PoisonError::into_inner);
         if selected.len() >= SELECTED_MAX {
             selected.clear();
@@ -121,7 +133,7 @@ impl Block {
         Ok(found)
     }
 
-    fn find(&self, matcher: &Matcher) -> Result<RoaringBitmap, BlockError> {
+    fn find(&self, matcher: &Matcher, stop: Stop<'_>) -> Result<RoaringBitmap, BlockError> {
         // A series without the label has the empty value. Where that matches, the values that do not match
         // are taken away from all series; else those that match are gathered.
         let empty_matches = matcher.matches("");
@@ -143,7 +155,7 @@ impl Block {
                     let prefix = if empty_matches { "" } else { prefix(matcher) };
                     let mut failed = None;
                     self.each_value(name, prefix, |ordinal, value| {
-                        if matcher.matches(value) != empty_matches {
+                        if !stop.asked() && matcher.matches(value) != empty_matches {
                             let read = self.carriers(name, ordinal, &mut carriers);
                             failed = read.err().or(failed.take());
                         }

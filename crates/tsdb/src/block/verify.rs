@@ -29,7 +29,7 @@ impl Block {
 
     /// As [`Block::verify`], but goes on and tells everything that is wrong.
     pub fn verify_with(&self, wrong: &mut dyn FnMut(BlockError)) {
-        if let Err(e) = layout::read_table((*self.bytes).as_ref()) {
+        if let Err(e) = layout::FRAME.read((*self.bytes).as_ref()) {
             return wrong(e);
         }
         let mut sums = Sums::default();

@@ -2,7 +2,7 @@
 //! as integers, lengths of pages), never the samples.
 
 use super::BlockError;
-use super::layout::{END_MAGIC, HEAD_BYTES, MAGIC, Meta, SECTIONS, TABLE_BYTES, VERSION};
+use super::layout::{FRAME, HEAD_BYTES, Meta, SECTIONS};
 use super::page::{self, PAGE_TICKS, Points};
 use super::{postings, strings};
 use crate::codec::{encode_ints, put_varint, zigzag};
@@ -61,9 +61,7 @@ struct Series {
 impl<W: Write> Writer<W> {
     /// Begins a block.
     pub fn new(mut out: W) -> Result<Writer<W>, BlockError> {
-        let mut head = [0; HEAD_BYTES];
-        head[..8].copy_from_slice(MAGIC);
-        head[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let head = FRAME.head();
         out.write_all(&head)?;
         Ok(Writer {
             out,
@@ -259,18 +257,7 @@ impl<W: Write> Writer<W> {
             }
         }
         self.meta.write(meta);
-        let mut table = Vec::with_capacity(TABLE_BYTES);
-        for section in &sections {
-            self.out.write_all(section)?;
-            table.extend_from_slice(&self.at.to_le_bytes());
-            table.extend_from_slice(&(section.len() as u64).to_le_bytes());
-            table.extend_from_slice(&crc32c::crc32c(section).to_le_bytes());
-            self.at += section.len() as u64;
-        }
-        let checksum = crc32c::crc32c(&table);
-        table.extend_from_slice(&checksum.to_le_bytes());
-        table.extend_from_slice(END_MAGIC);
-        self.out.write_all(&table)?;
+        FRAME.write_end(sections.each_ref().map(Vec::as_slice), self.at, &mut self.out)?;
         Ok((self.out, self.meta))
     }
 }

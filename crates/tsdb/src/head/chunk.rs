@@ -35,9 +35,7 @@ pub(crate) fn next_id() -> u64 {
 impl Chunk {
     /// Seals the columns of a group at `times_ms`, which are not empty.
     pub fn seal<'a>(id: u64, times_ms: &[i64], columns: impl Iterator<Item = &'a [u8]>) -> Chunk {
-        let (mut times, mut pages, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-        codec::encode_ints(times_ms, &mut times);
-        let mut page = Page::default();
+        let (mut pages, mut ends, mut page) = (Vec::new(), Vec::new(), Page::default());
         for changes in columns {
             // What was applied was checked; a column that cannot be read has no samples.
             if read_open(changes, times_ms.len(), &mut page).is_ok() && page.len() > 0 {
@@ -45,6 +43,20 @@ impl Chunk {
             }
             ends.push(pages.len() as u32);
         }
+        Chunk::of_pages(id, times_ms, pages, ends)
+    }
+
+    /// Seals what one slot has at all of `times_ms`, which are not empty.
+    pub fn of_one(id: u64, times_ms: &[i64], page: &Page) -> Chunk {
+        let mut pages = Vec::new();
+        write_page(&page.points(), &mut pages);
+        let end = pages.len() as u32;
+        Chunk::of_pages(id, times_ms, pages, vec![end])
+    }
+
+    fn of_pages(id: u64, times_ms: &[i64], pages: Vec<u8>, ends: Vec<u32>) -> Chunk {
+        let mut times = Vec::new();
+        codec::encode_ints(times_ms, &mut times);
         Chunk {
             id,
             min_ms: times_ms.first().copied().unwrap_or(0),
@@ -52,22 +64,6 @@ impl Chunk {
             ticks: times_ms.len() as u32,
             times: times.into(),
             ends: ends.into(),
-            pages: pages.into(),
-        }
-    }
-
-    /// Seals what one slot has at all of `times_ms`, which are not empty.
-    pub fn of_one(id: u64, times_ms: &[i64], page: &Page) -> Chunk {
-        let (mut times, mut pages) = (Vec::new(), Vec::new());
-        codec::encode_ints(times_ms, &mut times);
-        write_page(&page.points(), &mut pages);
-        Chunk {
-            id,
-            min_ms: times_ms.first().copied().unwrap_or(0),
-            max_ms: times_ms.last().copied().unwrap_or(0),
-            ticks: times_ms.len() as u32,
-            times: times.into(),
-            ends: [pages.len() as u32].into(),
             pages: pages.into(),
         }
     }

@@ -2,7 +2,7 @@
 //! every query. Series come and go, so what is kept is checked against what came and went since.
 
 use hashbrown::HashMap;
-use model::{MatchOp, Matcher};
+use model::{MatchOp, Matcher, Stop};
 use roaring::RoaringBitmap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,7 +55,7 @@ impl Matched {
     }
 
     /// The series that carry a value of a label for which `takes` holds. `now` says how often series came and
-    /// went so far, `sets` has the carriers of each value.
+    /// went so far, `sets` has the carriers of each value. Where the reader stops, it is some of them.
     pub fn carriers(
         &self,
         matcher: &Matcher,
@@ -63,7 +63,9 @@ impl Matched {
         now: (u64, u64),
         sets: &HashMap<u32, RoaringBitmap>,
         takes: impl Fn(u32) -> bool,
+        stop: Stop<'_>,
     ) -> Arc<RoaringBitmap> {
+        let takes = |value: u32| !stop.asked() && takes(value);
         let key = (name, matcher.op, matcher.value.clone());
         let known = self.answers().get(&key).cloned();
         if let Some(known) = known.as_ref().filter(|k| k.as_of == now) {
@@ -83,8 +85,12 @@ impl Matched {
             None => Arc::new(sets.keys().copied().filter(|v| takes(*v)).collect()),
         };
         let mut carriers = RoaringBitmap::new();
-        values.iter().filter_map(|v| sets.get(v)).for_each(|set| carriers |= set);
+        let sets = values.iter().filter_map(|v| sets.get(v));
+        sets.take_while(|_| !stop.asked()).for_each(|set| carriers |= set);
         let carriers = Arc::new(carriers);
+        if stop.asked() {
+            return carriers; // not all of them
+        }
         let answer =
             Answer { as_of: now, carriers: carriers.clone(), went, came: came.len(), values };
         let mut answers = self.answers();

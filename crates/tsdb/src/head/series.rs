@@ -2,8 +2,9 @@
 
 use super::matched::Matched;
 use super::symbols::Symbols;
+use super::unused::Unused;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use model::{Labels, MatchOp, Matcher};
+use model::{Labels, MatchOp, Matcher, ReadError, Stop};
 use roaring::RoaringBitmap;
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
@@ -33,8 +34,7 @@ pub(crate) struct Series {
 pub(crate) struct SeriesIndex {
     pub symbols: Symbols,
     list: Vec<Series>,
-    /// Numbers below the list's end that no series has.
-    free: RoaringBitmap,
+    unused: Unused,
     by_labels: HashTable<Named>,
     hasher: DefaultHashBuilder,
     /// For each label name the series that carry each of its values.
@@ -80,6 +80,12 @@ impl Ranks {
         }
     }
 }
+
+/// So many new series are sorted between two looks at whether the reader stopped.
+const SORTED_AT_ONCE: usize = 0x8000;
+
+/// All series in the order of their labels, and for each series its place there.
+type Ordered = (Arc<Vec<u32>>, Arc<Vec<u32>>);
 
 /// All series sorted by labels, as of some time.
 #[derive(Default)]
@@ -131,7 +137,7 @@ impl SeriesIndex {
 
     /// The numbers that the next new series get.
     pub fn next_numbers(&self) -> impl Iterator<Item = u32> {
-        self.free.iter().chain(self.list.len() as u32..)
+        self.unused.iter()
     }
 
     /// Adds a series with a number that is free; one that has other labels is replaced.
@@ -156,13 +162,10 @@ impl SeriesIndex {
             }
         }
         self.defined += 1;
-        let end = self.list.len() as u32;
-        if end <= number {
-            self.free.insert_range(end..number);
+        if self.list.len() <= number as usize {
             self.list.resize_with(number as usize + 1, Series::none);
-        } else {
-            self.free.remove(number);
         }
+        self.unused.take(number);
         let born = self.generation;
         self.list[number as usize] = Series { pairs, epoch, born, ..Series::none() };
         let hash = self.hash(labels);
@@ -212,7 +215,7 @@ impl SeriesIndex {
             self.symbols.release(*value);
         }
         self.live.remove(number);
-        self.free.insert(number);
+        self.unused.give_back(number);
     }
 
     /// Grows with each time that series are forgotten.
@@ -260,8 +263,8 @@ impl SeriesIndex {
         &self.live
     }
 
-    /// The series that satisfy all matchers.
-    pub fn select(&self, matchers: &[Matcher]) -> RoaringBitmap {
+    /// The series that satisfy all matchers; some of them where the reader stopped.
+    pub fn select(&self, matchers: &[Matcher], stop: Stop<'_>) -> RoaringBitmap {
         let mut found: Option<RoaringBitmap> = None;
         // Equality is cheap and usually narrow: what it leaves out need not be asked again.
         let (equal, rest): (Vec<_>, Vec<_>) =
@@ -271,14 +274,19 @@ impl SeriesIndex {
                 break;
             }
             match &mut found {
-                None => found = Some(self.select_one(matcher, &self.live)),
-                Some(found) => *found = self.select_one(matcher, found),
+                None => found = Some(self.select_one(matcher, &self.live, stop)),
+                Some(found) => *found = self.select_one(matcher, found, stop),
             }
         }
         found.unwrap_or_else(|| self.live.clone())
     }
 
-    fn select_one(&self, matcher: &Matcher, within: &RoaringBitmap) -> RoaringBitmap {
+    fn select_one(
+        &self,
+        matcher: &Matcher,
+        within: &RoaringBitmap,
+        stop: Stop<'_>,
+    ) -> RoaringBitmap {
         let empty_matches = matcher.matches("");
         let name = self.symbols.find(&matcher.name);
         let Some((name, values)) = name.and_then(|n| Some((n, self.carriers.get(&n)?))) else {
@@ -305,7 +313,7 @@ impl SeriesIndex {
             None => {
                 let now = (self.defined, self.forgotten);
                 let differs = |v: u32| matcher.matches(self.symbols.text(v)) != empty_matches;
-                of_regex = self.matched.carriers(matcher, name, now, values, differs);
+                of_regex = self.matched.carriers(matcher, name, now, values, differs, stop);
                 &*of_regex
             }
         };
@@ -323,43 +331,52 @@ impl SeriesIndex {
 
     /// Sorts series by their labels.
     pub fn sort(&self, found: &RoaringBitmap) -> Vec<u32> {
-        self.sort_ranked(found).0.into_iter().map(|r| r.1).collect()
+        let sorted = self.sort_ranked(found, Stop::default());
+        sorted.map(|s| s.0.into_iter().map(|r| r.1).collect()).unwrap_or_default()
     }
 
-    /// Series sorted by their labels, each with its place; and the places by number.
-    pub fn sort_ranked(&self, found: &RoaringBitmap) -> (Vec<(u32, u32)>, Ranks) {
+    /// Series sorted by their labels, each with its place; and the places by number. Fails where the reader
+    /// stopped alone.
+    pub fn sort_ranked(
+        &self,
+        found: &RoaringBitmap,
+        stop: Stop<'_>,
+    ) -> Result<(Vec<(u32, u32)>, Ranks), ReadError> {
         let count = found.len() as usize;
         if self.order().puts_off(count) {
             let mut own: Vec<u32> = found.iter().collect();
             own.sort_unstable_by(|a, b| self.compare(*a, *b));
             let ranked: Vec<(u32, u32)> = (0..).zip(own).collect();
             let ranks = ranked.iter().map(|(place, number)| (*number, *place)).collect();
-            return (ranked, Ranks::Some(ranks));
+            return Ok((ranked, Ranks::Some(ranks)));
         }
-        let (sorted, ranks) = self.ranks();
+        let (sorted, ranks) = self.ranks(stop)?;
         if count * 16 >= sorted.len() {
             let mut wanted = vec![false; self.list.len()];
             found.iter().for_each(|n| wanted[n as usize] = true);
             let all = (0..).zip(sorted.iter().copied()).filter(|(_, n)| wanted[*n as usize]);
-            return (all.collect(), Ranks::All(ranks));
+            return Ok((all.collect(), Ranks::All(ranks)));
         }
         let mut places: Vec<u32> = found.iter().map(|n| ranks[n as usize]).collect();
         places.sort_unstable();
-        (places.into_iter().map(|p| (p, sorted[p as usize])).collect(), Ranks::All(ranks))
+        let places = places.into_iter().map(|p| (p, sorted[p as usize]));
+        Ok((places.collect(), Ranks::All(ranks)))
     }
 
-    /// All series in order; what came since the last call is sorted in.
-    fn ranks(&self) -> (Arc<Vec<u32>>, Arc<Vec<u32>>) {
+    /// All series in order; what came since the last call is sorted in, a piece after the other: what was
+    /// done when a reader stops is done for the next one.
+    fn ranks(&self, stop: Stop<'_>) -> Result<Ordered, ReadError> {
         let mut order = self.order();
-        let mut added = std::mem::take(&mut order.added);
-        order.put_off = 0;
-        if !added.is_empty() {
+        while !order.added.is_empty() {
+            stop.check()?;
+            let rest = order.added.len().saturating_sub(SORTED_AT_ONCE);
+            let mut piece = order.added.split_off(rest);
             let compare = |a: &u32, b: &u32| self.compare(*a, *b);
-            added.sort_unstable_by(compare);
+            piece.sort_unstable_by(compare);
             let old = &order.sorted;
-            let mut merged = Vec::with_capacity(old.len() + added.len());
+            let mut merged = Vec::with_capacity(old.len() + piece.len());
             let mut from = 0;
-            for number in added {
+            for number in piece {
                 let to = from + old[from..].partition_point(|o| compare(o, &number).is_lt());
                 merged.extend_from_slice(&old[from..to]);
                 merged.push(number);
@@ -369,6 +386,7 @@ impl SeriesIndex {
             order.sorted = Arc::new(merged);
             order.stale = true;
         }
+        order.put_off = 0;
         if std::mem::take(&mut order.stale) {
             let mut ranks = vec![u32::MAX; self.list.len()];
             for (place, number) in order.sorted.iter().enumerate() {
@@ -376,7 +394,7 @@ impl SeriesIndex {
             }
             order.ranks = Arc::new(ranks);
         }
-        (Arc::clone(&order.sorted), Arc::clone(&order.ranks))
+        Ok((Arc::clone(&order.sorted), Arc::clone(&order.ranks)))
     }
 
     fn compare(&self, a: u32, b: u32) -> Ordering {

@@ -3,9 +3,10 @@
 use super::{Context, same_value};
 use crate::batch::{Committed, Refusal, Refused};
 use crate::change::Kind;
+use crate::exemplars::{Entry as ExemplarEntry, Judge};
 use crate::receive::Named;
 use crate::record::Builder;
-use crate::{Error, Metadata};
+use crate::{Error, Exemplar, ExemplarRefusal, Metadata};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use model::value::STALE_BITS;
@@ -17,6 +18,7 @@ pub(crate) struct Planned {
     pub record: Builder,
     pub done: Committed,
     pub refused: Vec<Refused>,
+    pub refused_exemplars: Vec<(usize, ExemplarRefusal)>,
     /// For each series that was named what it is, where it has samples.
     pub series: Vec<Option<Numbered>>,
     /// As of which generation the numbers of those that are not new hold.
@@ -31,7 +33,7 @@ pub(crate) struct Numbered {
     pub is_new: bool,
 }
 
-/// Plans samples, each with the place of its series in `named`, and what is told of families. A sample
+/// Plans samples and exemplars, each with the place of its series in `named`, and what is told of families. A sample
 /// that its series has already is not written again.
 ///
 /// Fails where a series was forgotten that is named by a reference.
@@ -39,6 +41,7 @@ pub(crate) fn plan<'s>(
     context: &Context<'_>,
     named: &[Named],
     samples: impl Iterator<Item = (usize, &'s Sample)>,
+    exemplars: &[(u32, Exemplar)],
     families: &[Metadata],
     series_limit: u64,
 ) -> Result<Planned, Error> {
@@ -61,9 +64,10 @@ pub(crate) fn plan<'s>(
         };
         refused.extend(why.map(|why| Refused { index, why }));
     }
+    let refused_exemplars = plan.exemplars(&mut lines, exemplars)?;
     let Plan { record, done, .. } = plan;
     let generation = context.head.index.generation();
-    Ok(Planned { record, done, refused, series: lines.numbered(), generation })
+    Ok(Planned { record, done, refused, refused_exemplars, series: lines.numbered(), generation })
 }
 
 /// What a series that was named is.
@@ -181,7 +185,9 @@ impl<'a> Lines<'a> {
         let of = |at: &At| match at {
             At::Line(line) => {
                 let line = &self.list[*line as usize];
-                Some(Numbered { number: line.number, is_new: line.is_new })
+                // Of a new series nothing may have been taken.
+                let known = !line.is_new || line.untold.is_none();
+                known.then_some(Numbered { number: line.number, is_new: line.is_new })
             }
             _ => None,
         };
@@ -228,6 +234,39 @@ impl<'s> Plan<'_, 's> {
         self.record.loose(line.number, sample);
         self.done.samples += 1;
         None
+    }
+
+    /// Plans exemplars; gives those that are left out.
+    fn exemplars(
+        &mut self,
+        lines: &mut Lines<'_>,
+        exemplars: &[(u32, Exemplar)],
+    ) -> Result<Vec<(usize, ExemplarRefusal)>, Error> {
+        let index = &self.context.head.index;
+        let mut judge = Judge::new(&self.context.head.exemplars);
+        let mut refused = Vec::new();
+        for (i, (place, exemplar)) in exemplars.iter().enumerate() {
+            let judged = match (lines.at(*place as usize)?, lines.named.get(*place as usize)) {
+                (At::NoRoom, _) => Err(ExemplarRefusal::NoRoom),
+                (At::Line(line), Some(named)) => {
+                    let line = &mut lines.list[line as usize];
+                    let entry = ExemplarEntry::stated(exemplar.clone());
+                    let judged = match named {
+                        Named::Labels(labels) => judge.judge(labels, &entry),
+                        Named::Known(_) => judge.judge(&index.labels(line.number), &entry),
+                    };
+                    if judged == Ok(true) {
+                        self.tell(line);
+                        self.record.exemplar(line.number, &entry);
+                    }
+                    judged
+                }
+                _ => continue,
+            };
+            self.done.judged(judged);
+            refused.extend(judged.err().map(|why| (i, why)));
+        }
+        Ok(refused)
     }
 
     /// Tells the log a series that this epoch does not know.
@@ -284,7 +323,7 @@ impl Context<'_> {
     /// Whether a series has a sample at that time, as far as that is seen easily, and if so,
     /// whether it is the same.
     fn taken(&self, series: u32, sample: &Sample) -> Option<bool> {
-        let runs = self.head.loose.values().filter_map(|l| l.get(&series));
+        let runs = self.head.loose.values().filter_map(|l| l.get(series));
         for run in runs {
             if let Ok(Some(known)) = run.find(sample.time_ms) {
                 return Some(same_value(&known.value, &sample.value));

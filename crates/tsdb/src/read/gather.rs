@@ -10,7 +10,8 @@ use crate::numbers::Which;
 use crate::store::Stored;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use model::labels::is_metadata;
-use model::{Labels, Selection};
+use model::sort::sort_by;
+use model::{Labels, ReadError, Selection, Stop};
 use roaring::RoaringBitmap;
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -42,9 +43,11 @@ pub(super) struct Gather<'a> {
     known: Vec<Vec<(u32, u32)>>,
     others: Vec<Other>,
     scratch: Scratch,
+    stop: Stop<'a>,
 }
 
 /// An entry of a block whose series the head does not have.
+#[derive(Default)]
 struct Other {
     labels: Labels,
     block: usize,
@@ -52,10 +55,16 @@ struct Other {
 }
 
 impl<'a> Gather<'a> {
-    pub fn new(head: &'a Head, found: &RoaringBitmap) -> Gather<'a> {
-        let (order, ranks) = head.index.sort_ranked(found);
+    /// Begins with what was found in the head.
+    pub fn new(
+        head: &'a Head,
+        found: &RoaringBitmap,
+        stop: Stop<'a>,
+    ) -> Result<Gather<'a>, ReadError> {
+        let (order, ranks) = head.index.sort_ranked(found, stop)?;
+        stop.check()?;
         let (known, others, scratch) = (Vec::new(), Vec::new(), Scratch::default());
-        Gather { head, order, ranks, known, others, scratch }
+        Ok(Gather { head, order, ranks, known, others, scratch, stop })
     }
 
     /// Adds the entries of a block, the oldest block first; gives why some could not be read.
@@ -63,6 +72,9 @@ impl<'a> Gather<'a> {
         let (block, mut known) = (self.known.len(), Vec::with_capacity(found.len() as usize));
         let mut failed = None;
         for entry in found {
+            if self.stop.asked() {
+                break; // told by `finish`
+            }
             let index = &self.head.index;
             match stored.numbers.which(&stored.block, entry, index, &mut self.scratch) {
                 Ok(Which::Number(number)) => {
@@ -77,10 +89,15 @@ impl<'a> Gather<'a> {
     }
 
     /// Puts all in order, and takes what the head has of it.
-    pub fn finish(mut self, selection: &Selection<'_>) -> Gathered {
+    pub fn finish(mut self, selection: &Selection<'_>) -> Result<Gathered, ReadError> {
+        self.stop.check()?;
         let index = &self.head.index;
-        self.others
-            .sort_by(|a, b| (&a.labels, a.block, a.entry).cmp(&(&b.labels, b.block, b.entry)));
+        let stop = self.stop;
+        sort_by(
+            &mut self.others,
+            || stop.check(),
+            |a, b| (&a.labels, a.block, a.entry).cmp(&(&b.labels, b.block, b.entry)),
+        )?;
         let mut groups = Groups::new(self.head, selection.start_ms, selection.end_ms);
         let mut names = Names::new(index, selection);
         let mut gathered = Gathered {
@@ -95,6 +112,7 @@ impl<'a> Gather<'a> {
         });
         let mut other = others.next();
         for (place, (rank, number)) in self.order.iter().enumerate() {
+            self.stop.check()?;
             while let Some((_, same)) = other.take_if(|o| o.0 <= place) {
                 gathered.other(same, &mut names);
                 other = others.next();
@@ -115,10 +133,11 @@ impl<'a> Gather<'a> {
             }
         }
         while let Some((_, same)) = other {
+            self.stop.check()?;
             gathered.other(same, &mut names);
             other = others.next();
         }
-        gathered
+        Ok(gathered)
     }
 }
 

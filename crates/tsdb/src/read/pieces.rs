@@ -92,7 +92,7 @@ impl<'a> Groups<'a> {
             }
         }
         for (epoch, loose) in &self.head.loose {
-            let Some(run) = loose.get(&number) else { continue };
+            let Some(run) = loose.get(number) else { continue };
             for chunk in run.sealed() {
                 if self.wants(chunk.min_ms, chunk.max_ms) {
                     let piece = Piece::Chunk { chunk: Arc::clone(chunk), slot: 0 };

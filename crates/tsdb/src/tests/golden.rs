@@ -1,23 +1,23 @@
 //! Data folders that earlier releases wrote still open, and any bytes do no harm.
 //!
-//! `KUBEVIGIL_WRITE_GOLDEN=1 cargo test -p kubevigil-tsdb golden` writes the folder of the present
-//! format anew; one of a released format is never written again.
+//! `KUBEVIGIL_WRITE_GOLDEN=NAME cargo test -p kubevigil-tsdb golden` writes the folder of that name with the
+//! present format; one of a released format is never written again.
 
 use super::naive::{self, write_round};
 use super::rounds::{labels, options, sample};
 use crate::{Db, Options, fuzz};
 use disk::seed::Seed;
-use model::{Labels, Sample};
+use model::{Labels, Matcher, Sample};
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v1")
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
 }
 
 /// What a folder holds, as text.
-fn text(db: &Db) -> String {
+pub fn text(db: &Db) -> String {
     let (content, warnings) = naive::read(db, i64::MIN, i64::MAX);
     assert_eq!(warnings, Vec::<String>::new());
     let mut text = String::new();
@@ -50,30 +50,68 @@ fn write(dir: &Path) {
     std::fs::write(dir.join("content.txt"), text(&db)).expect("writes");
 }
 
-#[test]
-fn a_folder_of_format_1_opens_and_says_what_it_always_said() {
-    if std::env::var_os("KUBEVIGIL_WRITE_GOLDEN").is_some() {
-        let _ = std::fs::remove_dir_all(golden());
-        write(&golden());
-        std::fs::remove_file(golden().join("LOCK")).expect("removes");
-    }
-    let copy = tempfile::tempdir().expect("a folder");
-    for dir in ["", "log", "blocks"] {
-        std::fs::create_dir_all(copy.path().join(dir)).expect("creates");
-        for entry in std::fs::read_dir(golden().join(dir)).expect("lists") {
-            let entry = entry.expect("an entry");
-            if entry.file_type().expect("a type").is_file() {
-                let to = copy.path().join(dir).join(entry.file_name());
-                std::fs::copy(entry.path(), to).expect("copies");
+/// A folder with merged blocks, deletions, and samples that were sealed.
+fn write_merged(dir: &Path) {
+    let db = Db::open(dir, Options { background: false, ..options() }).expect("opens");
+    let mut group = db.group(&Labels::empty());
+    let mut random = Seed::new(2);
+    for i in 0..50 {
+        let time = 1_700_000_000_000 + i * 1000;
+        let rows: Vec<(Labels, Sample)> =
+            (0..5).map(|n| (labels(n), sample(&mut random, time))).collect();
+        write_round(&mut group, time, &rows).expect("commits");
+        match i {
+            10 | 20 => db.flush().expect("flushes"),
+            25 => db.compact().expect("compacts"),
+            30 => {
+                let second = [Matcher::equal("n", "2")];
+                db.delete(&second, time - 15_000, time - 5000).expect("deletes");
             }
+            _ => {}
         }
     }
-    let options = Options { background: false, ..options() };
-    let db = Db::open(copy.path(), options).expect("opens");
-    let expected = std::fs::read_to_string(golden().join("content.txt")).expect("reads");
-    assert!(expected.lines().count() > 250);
-    assert_eq!(text(&db), expected);
-    assert_eq!(db.stats().blocks, 1);
+    super::seal::seal_some(&db, &mut random, 1_600_000_000_000);
+    db.close().expect("closes");
+    std::fs::write(dir.join("content.txt"), text(&db)).expect("writes");
+}
+
+#[test]
+fn folders_of_format_1_open_and_say_what_they_always_said() {
+    type Golden = (&'static str, fn(&Path), u64);
+    let all: [Golden; 3] = [
+        ("v1", write, 1),
+        ("v1-merged", write_merged, 4),
+        ("v1-companions", super::companions::write_golden, 1),
+    ];
+    for (name, write, blocks) in all {
+        if std::env::var_os("KUBEVIGIL_WRITE_GOLDEN").is_some_and(|n| n == name) {
+            let _ = std::fs::remove_dir_all(golden(name));
+            write(&golden(name));
+            std::fs::remove_file(golden(name).join("LOCK")).expect("removes");
+        }
+        let copy = tempfile::tempdir().expect("a folder");
+        for dir in ["", "log", "blocks"] {
+            std::fs::create_dir_all(copy.path().join(dir)).expect("creates");
+            for entry in std::fs::read_dir(golden(name).join(dir)).into_iter().flatten() {
+                let entry = entry.expect("an entry");
+                if entry.file_type().expect("a type").is_file() {
+                    let to = copy.path().join(dir).join(entry.file_name());
+                    std::fs::copy(entry.path(), to).expect("copies");
+                }
+            }
+        }
+        let checked = crate::check(&disk::Folder::new(copy.path()), &mut |_| {});
+        assert_eq!(checked.expect("can be read").findings, [], "{name}");
+        let options = Options { background: false, ..options() };
+        let db = Db::open(copy.path(), options).expect("opens");
+        let expected = std::fs::read_to_string(golden(name).join("content.txt")).expect("reads");
+        assert!(expected.lines().count() > 250, "{name}");
+        assert_eq!(text(&db), expected, "{name}");
+        assert_eq!(db.stats().blocks, blocks, "{name}");
+        assert_eq!(db.stats().companion_bytes > 0, name == "v1-companions", "{name}");
+        db.compact().expect("compacts");
+        assert_eq!(text(&db), expected, "{name}, compacted");
+    }
 }
 
 proptest! {
@@ -83,6 +121,36 @@ proptest! {
         fuzz::tombstones(&bytes);
         fuzz::segment(&bytes);
         fuzz::block(&bytes);
+        fuzz::companion(&bytes);
+    }
+
+    /// Also beneath the checksums, which somebody may have made to fit.
+    #[test]
+    fn changed_blocks_do_no_harm(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let entry = std::fs::read_dir(golden("v1-merged").join("blocks")).expect("lists").next();
+        let mut bytes = std::fs::read(entry.expect("a block").expect("an entry").path()).expect("reads");
+        for (at, to) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        fuzz::block(&bytes);
+    }
+
+    #[test]
+    fn changed_companions_do_no_harm(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let entries = std::fs::read_dir(golden("v1-companions").join("blocks")).expect("lists");
+        let mut paths = entries.map(|e| e.expect("an entry").path());
+        let companion = paths.find(|p| p.extension().is_some_and(|e| e == "companion"));
+        let mut bytes = std::fs::read(companion.expect("a companion")).expect("reads");
+        for (at, to) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        fuzz::companion(&bytes);
     }
 
     #[test]
@@ -94,6 +162,9 @@ proptest! {
             record.change(n, &[crate::change::Step::Start(7), crate::change::Step::Float(u64::from(n))]);
         }
         record.tick(1, true, 1000);
+        let of = |value| crate::Exemplar { labels: labels(7), value, time_ms: 900 };
+        record.exemplar(3, &crate::exemplars::Entry::stated(of(1.0)));
+        record.kept_exemplar(&labels(4), &crate::exemplars::Entry::stated(of(2.0)));
         let mut bytes = record.finish();
         let at = at % bytes.len();
         bytes[at] = to;

@@ -78,7 +78,14 @@ pub fn loose(random: &mut Seed, clock: i64) -> Vec<(Labels, Sample)> {
 
 /// A window without end, so that nothing is refused; blocks after little time.
 pub fn options() -> Options {
-    Options { out_of_order_ms: i64::MAX / 2, head_ms: 2000, retention_ms: 0, ..Options::default() }
+    Options {
+        out_of_order_ms: i64::MAX / 2,
+        head_ms: 2000,
+        retention_ms: 0,
+        companions_ms: vec![200, 1000],
+        companion_span_ms: 1000,
+        ..Options::default()
+    }
 }
 
 fn run(seed: u64, steps: usize) {

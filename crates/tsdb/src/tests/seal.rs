@@ -61,6 +61,16 @@ fn rows(random: &mut Seed, series: u64) -> Rows {
         .collect()
 }
 
+/// Seals some series, beginning at a time.
+pub fn seal_some(db: &Db, random: &mut Seed, begin: i64) {
+    let one = |n: u64, random: &mut Seed| {
+        let samples = (0..20).map(|i| (begin + i * 1000, sample(random, begin + i * 1000)));
+        (labels(n), samples.collect())
+    };
+    let rows: Rows = (3..8).map(|n| one(n, random)).collect();
+    seal(db, &rows).expect("seals");
+}
+
 fn merged(before: &Content, rows: &Rows) -> Content {
     let mut all = before.clone();
     for (labels, samples) in rows {
