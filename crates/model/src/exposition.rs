@@ -1,13 +1,16 @@
-//! The exposition formats, written and read: Prometheus text 0.0.4 and OpenMetrics text 1.0.
+//! The exposition formats: Prometheus text 0.0.4 and OpenMetrics text 1.0, written and read, and
+//! protobuf, read.
 //!
 //! Followed are the Prometheus text format description, the OpenMetrics 1.0 specification, and,
 //! where these leave room, what client_golang's `expfmt` writes and Prometheus's `textparse` reads.
-//! No I/O here: [`Writer`] fills a buffer of the caller's, [`Parser`] borrows from one.
+//! No I/O here: [`Writer`] fills a buffer of the caller's, [`Parser`] and [`protobuf::Reader`] borrow
+//! from one.
 
 mod family_text;
 mod format;
 mod number;
 mod parser;
+pub mod protobuf;
 mod writer;
 
 pub use family_text::{FamilyText, SampleText, read};

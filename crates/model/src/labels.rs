@@ -251,6 +251,17 @@ impl LabelsBuilder {
         self
     }
 
+    /// The value of a label as it stands; empty where it is absent.
+    pub fn get(&self, name: &str) -> &str {
+        let at = self.pairs.binary_search_by(|p| p.0.as_str().cmp(name));
+        at.map_or("", |i| &self.pairs[i].1)
+    }
+
+    /// The labels as they stand.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        self.pairs.clone()
+    }
+
     /// Deletes a label.
     pub fn del(&mut self, name: &str) -> &mut Self {
         self.set(name, "")

@@ -13,7 +13,9 @@ pub mod labels;
 pub mod matcher;
 pub mod prompb;
 pub mod protobuf;
+pub mod relabel;
 pub mod series;
+pub mod sort;
 pub mod value;
 pub mod yaml;
 
@@ -21,5 +23,5 @@ pub use family::{Family, Kind, Sink};
 pub use histogram::Histogram;
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
-pub use series::{Columns, Hints, ReadError, Selection, SeriesSet, Storage};
+pub use series::{Columns, Hints, Keep, ReadError, Selection, SeriesSet, Stop, Storage};
 pub use value::{Sample, Value};

@@ -24,7 +24,7 @@ pub struct SentHistogram {
 }
 
 /// More spans, buckets or bounds than any histogram has: those would be a bomb.
-const MOST: usize = 1 << 16;
+pub(crate) const MOST: usize = 1 << 16;
 
 /// Reads a `Histogram` of either version. Whether it is a sound one is not judged
 /// ([`Histogram::validate`] does).
@@ -81,21 +81,28 @@ pub fn read_histogram(mut message: Message<'_>) -> Result<SentHistogram, Malform
 }
 
 /// The buckets of one side, as both kinds of histogram send them.
-#[derive(Default)]
-struct Side {
+#[derive(Debug, Default)]
+pub(crate) struct Side {
     last: i64,
-    from_deltas: Vec<f64>,
-    counts: Vec<f64>,
+    pub(crate) from_deltas: Vec<f64>,
+    pub(crate) counts: Vec<f64>,
 }
 
 impl Side {
-    fn add_delta(&mut self, delta: i64) {
+    pub(crate) fn clear(&mut self) {
+        self.last = 0;
+        self.from_deltas.clear();
+        self.counts.clear();
+    }
+
+    pub(crate) fn add_delta(&mut self, delta: i64) {
         self.last = self.last.wrapping_add(delta);
         self.from_deltas.push(self.last as f64);
     }
 }
 
-fn read_span(field: &Field<'_>) -> Result<Span, Malformed> {
+/// Reads a `BucketSpan`, whose fields are also those of `io.prometheus.client`.
+pub(crate) fn read_span(field: &Field<'_>) -> Result<Span, Malformed> {
     let mut message = field.message()?;
     let mut span = Span { offset: 0, length: 0 };
     while let Some(field) = message.next()? {

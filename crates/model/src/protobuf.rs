@@ -56,6 +56,7 @@ impl<'a> Message<'a> {
     }
 
     /// The next field; `None` at the end.
+    #[inline]
     #[allow(clippy::should_implement_trait)] // a failure ends it, as it does not end an iterator
     pub fn next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         if self.rest.is_empty() {
@@ -90,6 +91,39 @@ impl<'a> Message<'a> {
         Ok(Some(Field { number, at, value }))
     }
 
+    /// The next of messages that each have their length before them; `None` at the end.
+    pub fn next_delimited(&mut self) -> Result<Option<Message<'a>>, Malformed> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let length = self.varint()?;
+        let at = self.at;
+        let rest = self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
+        Ok(Some(Message { rest, at }))
+    }
+
+    /// Bytes before what was not read yet, from the beginning of the outermost message.
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
+    /// The bytes of the fields at the front, keys included, as long as they are of this number (below 16) and
+    /// of type bytes; goes past them without a look at what they hold.
+    #[inline]
+    pub fn leading(&mut self, number: u8) -> Result<&'a [u8], Malformed> {
+        let (before, key) = (self.rest, number << 3 | 2);
+        while let [first, rest @ ..] = self.rest
+            && *first == key
+        {
+            self.rest = rest;
+            self.at += 1;
+            let length = self.varint()?;
+            self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
+        }
+        Ok(&before[..before.len() - self.rest.len()])
+    }
+
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let short = Malformed { at: self.at, what: "the message ends within a field" };
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(short)?;
@@ -98,6 +132,7 @@ impl<'a> Message<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, Malformed> {
         let (value, length) = varint(self.rest).map_err(|what| Malformed { at: self.at, what })?;
         self.rest = &self.rest[length..];
@@ -107,12 +142,18 @@ impl<'a> Message<'a> {
 }
 
 /// A number of at most ten bytes, and how many it took.
+#[inline]
 fn varint(bytes: &[u8]) -> Result<(u64, usize), &'static str> {
-    if let Some(&first) = bytes.first()
-        && first < 0x80
-    {
-        return Ok((u64::from(first), 1));
+    match bytes {
+        [first, ..] if *first < 0x80 => Ok((u64::from(*first), 1)),
+        [first, second, ..] if *second < 0x80 => {
+            Ok((u64::from(first & 0x7f) | u64::from(*second) << 7, 2))
+        }
+        _ => long_varint(bytes),
     }
+}
+
+fn long_varint(bytes: &[u8]) -> Result<(u64, usize), &'static str> {
     let mut value = 0u64;
     for (i, byte) in bytes.iter().enumerate().take(10) {
         if i == 9 && *byte > 1 {
@@ -141,6 +182,7 @@ impl<'a> Field<'a> {
     }
 
     /// A field of bytes.
+    #[inline]
     pub fn bytes(&self) -> Result<&'a [u8], Malformed> {
         match self.value {
             Raw::Bytes(bytes) => Ok(bytes),
@@ -155,11 +197,13 @@ impl<'a> Field<'a> {
     }
 
     /// A message within the message.
+    #[inline]
     pub fn message(&self) -> Result<Message<'a>, Malformed> {
         Ok(Message { rest: self.bytes()?, at: self.at })
     }
 
     /// A field of type `uint64`, `uint32`, `bool` or an enumeration.
+    #[inline]
     pub fn unsigned(&self) -> Result<u64, Malformed> {
         match self.value {
             Raw::Varint(value) => Ok(value),
@@ -168,6 +212,7 @@ impl<'a> Field<'a> {
     }
 
     /// A field of type `int64` or `int32`.
+    #[inline]
     pub fn integer(&self) -> Result<i64, Malformed> {
         Ok(self.unsigned()? as i64)
     }
@@ -178,11 +223,13 @@ impl<'a> Field<'a> {
     }
 
     /// A field of type `double`.
+    #[inline]
     pub fn double(&self) -> Result<f64, Malformed> {
         Ok(f64::from_bits(self.fixed64()?))
     }
 
     /// A field of type `fixed64` or `sfixed64`.
+    #[inline]
     pub fn fixed64(&self) -> Result<u64, Malformed> {
         match self.value {
             Raw::Fixed64(bits) => Ok(bits),
@@ -340,6 +387,31 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn leading_fields_are_those_that_come_first(
+            fields in prop::collection::vec((1u32..4, prop::collection::vec(0u8..20, 0..200)), 0..6),
+            cut in 0usize..20,
+        ) {
+            let mut bytes = Vec::new();
+            fields.iter().for_each(|(number, value)| put_bytes(&mut bytes, *number, value));
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            let (mut message, mut naive) = (Message::new(&bytes), Message::new(&bytes));
+            let expected = loop {
+                let before = naive;
+                match naive.next() {
+                    Ok(Some(field)) if field.number == 1 => {}
+                    // A field of another number is not looked at.
+                    Err(wrong) if before.rest.first() == Some(&0x0a) => break Err(wrong),
+                    _ => break Ok(bytes.len() - before.rest.len()),
+                }
+            };
+            let found = message.leading(1);
+            prop_assert_eq!(found.map(<[u8]>::len), expected);
+            if let Ok(length) = expected {
+                prop_assert_eq!((message.rest, message.at), (&bytes[length..], length));
+            }
+        }
+
         #[test]
         fn what_is_written_is_read(
             whole: i64,

@@ -5,6 +5,7 @@
 
 use crate::{Histogram, Labels, Matcher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Which series, and which part of their time.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,54 @@ pub struct Hints<'a> {
     pub nameless: bool,
     /// At most so many series; 0 for all.
     pub limit: usize,
+    /// What the reader makes of each of its windows, where a store may give it fewer samples than it has.
+    /// `None`: all samples are wanted.
+    pub keep: Option<Keep>,
+    /// Whether the answer is still wanted: a store looks in long loops.
+    pub stop: Stop<'a>,
+}
+
+/// What a reader makes of a window: a store may leave samples out, or give one in place of several, as long
+/// as just this stays what it is for every window of the reader.
+///
+/// The windows end at [`Selection::end_ms`] and every [`Hints::step_ms`] before it; each reaches
+/// [`Hints::range_ms`] back, its begin not included. With a range of 0 a window is all that lies before its
+/// end, and only its newest sample matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Its first and its last sample, and how many it has.
+    Ends,
+    /// The same, and each pair of samples of which the second is less or has another start.
+    Falls,
+    /// The sum of its samples, and how many it has.
+    Sum,
+    /// Its least value.
+    Min,
+    /// Its greatest value.
+    Max,
+}
+
+/// Whether a reader was asked to stop, by another thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stop<'a>(Option<&'a AtomicU8>);
+
+impl<'a> Stop<'a> {
+    /// From when on the flag is not 0.
+    pub fn when_set(flag: &'a AtomicU8) -> Stop<'a> {
+        Stop(Some(flag))
+    }
+
+    /// Whether it is so.
+    #[inline]
+    pub fn asked(self) -> bool {
+        self.0.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0)
+    }
+
+    /// Fails with [`ReadError::Cancelled`] if it is so.
+    #[inline]
+    pub fn check(self) -> Result<(), ReadError> {
+        if self.asked() { Err(ReadError::Cancelled) } else { Ok(()) }
+    }
 }
 
 /// The samples of one series, in columns of equal length, sorted by time, each time once.
@@ -51,6 +100,9 @@ pub struct Columns {
     /// When each counter began, milliseconds since the Unix epoch, 0 where unknown; the whole
     /// column is empty where none is known.
     pub starts_ms: Vec<i64>,
+    /// For how many of the store's samples each stands, where [`Hints::keep`] let the store leave some out;
+    /// empty: each for itself. Of a window only the sum means something. Stale marks stand for none.
+    pub weights: Vec<u32>,
     /// Two series that carry the same non-zero number have equal `times_ms`: what was computed
     /// from the times of one holds for the other.
     pub times_id: u64,
@@ -66,6 +118,7 @@ impl Columns {
         self.floats.clear();
         self.histograms.clear();
         self.starts_ms.clear();
+        self.weights.clear();
         self.times_id = 0;
         self.nameless_id = 0;
     }
@@ -103,6 +156,17 @@ pub trait Storage: Send + Sync {
         end_ms: i64,
     ) -> Result<Vec<String>, ReadError>;
 
+    /// This moment, for [`Storage::oldest_change_since`]; `None` where the store does not follow its changes.
+    fn mark(&self) -> Option<u64> {
+        None
+    }
+
+    /// The oldest time, in milliseconds since the Unix epoch, of which a read may give something else now
+    /// than at the moment of `mark`; `i64::MAX` where nothing changed, `i64::MIN` where that is not known.
+    fn oldest_change_since(&self, _mark: u64) -> i64 {
+        i64::MIN
+    }
+
     /// The values of one label, of the same series; sorted.
     fn label_values(
         &self,
@@ -124,6 +188,12 @@ pub trait SeriesSet {
 
     /// What the reader should know about what it read, for instance that damaged data was left out.
     fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The widths in milliseconds of the summaries that were read in place of samples, where
+    /// [`Hints::keep`] allowed that.
+    fn summarized(&self) -> Vec<i64> {
         Vec::new()
     }
 }

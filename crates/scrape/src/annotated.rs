@@ -5,7 +5,7 @@
 //! [`crate::Scraper::set`]. Annotations: `prometheus.io/scrape`, `scrape-slow`, `scheme`, `path`,
 //! `port`, `param_NAME`.
 
-use crate::config::Job;
+use crate::config::{Exposition, Job, Protocol};
 use crate::scraper::JobTargets;
 use crate::target::Target;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +87,8 @@ pub fn targets(pods: &[Pod], endpoints: &[Endpoint], defaults: &Defaults) -> Vec
         honor_labels: true,
         limits: defaults.limits,
         tls: defaults.tls.clone(),
+        // Many a hand-made exporter does not say what it sends; nobody wrote this job for it.
+        exposition: Exposition { fallback: Some(Protocol::Text0), ..Exposition::default() },
         ..Job::default()
     };
     let normal = (defaults.interval_ms, defaults.timeout_ms);

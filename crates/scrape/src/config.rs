@@ -1,13 +1,20 @@
-//! A Prometheus configuration file's `global` and `scrape_configs`.
+//! A Prometheus configuration file's `global`, `scrape_configs`, `remote_write` and
+//! `storage.exemplars`.
 //!
-//! What of a file is not done yet (rules, alerting, remote write) is named in [`Config::notices`]
+//! What of a file is not done yet (rules, alerting, remote read) is named in [`Config::notices`]
 //! where leaving it out changes no series, and refused where it would (relabelling, service discovery).
 
 mod auth;
+mod exposition;
+mod print;
 mod read;
+mod relabel;
+mod remote_write;
 mod size;
 
 pub use auth::{Auth, Secret, TlsConfig};
+pub use exposition::{Exposition, Protocol};
+pub use remote_write::{Message, QueueConfig, RemoteWrite, Sigv4};
 pub use size::parse_size;
 
 use model::yaml::Problems;
@@ -22,6 +29,10 @@ pub struct Config {
     pub jobs: Vec<Arc<Job>>,
     /// `global.external_labels`
     pub external_labels: BTreeMap<String, String>,
+    /// `remote_write`, in the file's order.
+    pub remote_write: Vec<RemoteWrite>,
+    /// `storage.exemplars.max_exemplars`, 0 where it is less.
+    pub exemplars: Option<usize>,
     /// Sections that have no effect yet, in words for the log and the status page.
     pub notices: Vec<String>,
 }
@@ -57,6 +68,8 @@ pub struct Job {
     pub tls: TlsConfig,
     /// `sample_limit` and its kin; 0 for none.
     pub limits: Limits,
+    /// `scrape_protocols`, what is made of histograms, and the like.
+    pub exposition: Exposition,
     /// `static_configs`
     pub targets: Vec<StaticTargets>,
 }
@@ -104,6 +117,7 @@ impl Default for Job {
             auth: Auth::None,
             tls: TlsConfig::default(),
             limits: Limits::default(),
+            exposition: Exposition::default(),
             targets: Vec::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! One exchange with a target: what is asked, redirects, decompression.
 
 use crate::Error;
+use crate::negotiate::{Body, accept};
 use crate::target::{Target, split_address};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use flate2::read::MultiGzDecoder;
@@ -9,11 +10,6 @@ use model::exposition::Syntax;
 use std::io::Read;
 use std::time::Duration;
 
-/// What is asked for: OpenMetrics first, as Prometheus does without native histograms.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-                      application/openmetrics-text;version=0.0.1;q=0.4,\
-                      text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
-                      text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
 const USER_AGENT: &str = concat!("kubevigil/", env!("CARGO_PKG_VERSION"));
 /// As Go's client has it.
 const REDIRECTS: usize = 10;
@@ -49,7 +45,7 @@ pub(crate) async fn fetch(
     tls: Option<&Tls>,
     session: &mut Session,
     buffers: &mut Buffers,
-) -> Result<Syntax, Error> {
+) -> Result<Body, Error> {
     let job = &target.job;
     let limit = if job.limits.body == 0 { MOST_BYTES } else { job.limits.body.min(MOST_BYTES) };
     let timeout = Duration::from_millis(target.timeout_ms);
@@ -107,35 +103,23 @@ pub(crate) async fn fetch(
             answer.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned()
         };
         decompress(&text(header::CONTENT_ENCODING), limit, buffers)?;
-        let kind = text(header::CONTENT_TYPE);
-        return Syntax::of(&kind);
+        if buffers.body.is_empty() {
+            // It says that there is nothing, whatever it is.
+            return Ok(Body::Text(Syntax::Text));
+        }
+        return Ok(Body::of(&text(header::CONTENT_TYPE), job.exposition.fallback)?);
     }
     Err(Error::Redirect { to: place.host, why: "stopped after 10 redirects" })
 }
 
-/// The syntax of an answer.
-trait OfAnswer: Sized {
-    fn of(content_type: &str) -> Result<Self, Error>;
-}
-
-impl OfAnswer for Syntax {
-    fn of(content_type: &str) -> Result<Syntax, Error> {
-        match model::exposition::Format::of_content_type(content_type) {
-            Some(syntax) => Ok(syntax),
-            // Many a hand-made exporter says nothing.
-            None if content_type.is_empty() => Ok(Syntax::Text),
-            None => Err(Error::ContentType(content_type.to_owned())),
-        }
-    }
-}
-
 fn headers(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
+    let encoding = if target.job.compression { "gzip" } else { "identity" };
     let mut headers = vec![
-        (header::ACCEPT, HeaderValue::from_static(ACCEPT)),
         (header::USER_AGENT, HeaderValue::from_static(USER_AGENT)),
+        (header::ACCEPT_ENCODING, HeaderValue::from_static(encoding)),
     ];
-    if target.job.compression {
-        headers.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
+    if let Ok(value) = HeaderValue::from_str(&accept(&target.job.exposition)) {
+        headers.push((header::ACCEPT, value));
     }
     let seconds = (target.timeout_ms as f64 / 1000.0).to_string();
     if let Ok(value) = HeaderValue::from_str(&seconds) {

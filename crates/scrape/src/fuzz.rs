@@ -3,6 +3,8 @@
 use crate::annotated::{Defaults, Pod, targets};
 use crate::config::Config;
 use crate::target::{Target, split_address};
+use model::Labels;
+use model::relabel::relabel;
 use std::path::Path;
 
 /// A Prometheus configuration file: an error names a place in the text, what is read can be used.
@@ -11,6 +13,11 @@ pub fn config(input: &[u8]) {
     let lines = text.matches(['\r', '\n']).count() + 1;
     match Config::parse(&text, Path::new("prometheus.yml")) {
         Ok(config) => {
+            let labels = Labels::from_pairs([("__name__", "up"), ("a", "b c")]);
+            for to in &config.remote_write {
+                let _ = relabel(&to.relabel, &labels); // whether they are dropped is the file's
+                assert!(to.url.starts_with("http") && to.queue.min_shards <= to.queue.max_shards);
+            }
             for job in &config.jobs {
                 assert!(job.interval_ms > 0 && (1..=job.interval_ms).contains(&job.timeout_ms));
                 for target in Target::of_static(job) {
@@ -59,7 +66,7 @@ pub fn target(input: &[u8]) {
 mod tests {
     use proptest::prelude::*;
 
-    const YAML: [&str; 34] = [
+    const YAML: [&str; 42] = [
         "global:",
         "\n",
         "  ",
@@ -94,6 +101,14 @@ mod tests {
         "__address__: b",
         "|\n",
         "null",
+        "remote_write:",
+        "url: http://a/b",
+        "write_relabel_configs:",
+        "regex: '(.*)'",
+        "action: labelmap",
+        "target_label: a",
+        "replacement: ${1}$a",
+        "queue_config: {min_shards: 3}",
     ];
 
     proptest! {

@@ -1,12 +1,24 @@
-//! A target's text, sample by sample into a batch of the store, within the job's limits.
+//! A target's answer, sample by sample into a batch of the store, within the job's limits. Text here,
+//! protobuf in a module of its own.
 //!
 //! All or nothing: where a limit is exceeded or a line cannot be read, the caller drops the batch.
 
-use crate::Error;
-use crate::config::{Job, Limits};
-use model::exposition::{Event, Label, Parser, SampleLine, Syntax};
+mod custom;
+mod native;
+mod protobuf;
+mod series;
+
+use crate::config::Job;
+use crate::negotiate::Body;
+use crate::{Error, Place};
+use custom::Collector;
+use model::exposition::{
+    Event, Exemplar, Label, Parser, SampleLine, Syntax, parse_float, push_open_float,
+};
 use model::labels::METRIC_NAME;
 use model::{Family, Kind, Labels, Sample, Sink, Value};
+use series::check;
+use std::borrow::Cow;
 use tsdb::Batch;
 
 /// What a text held.
@@ -21,8 +33,56 @@ pub struct Ingested {
 /// A sample rarely has more labels; those that do cost an allocation.
 const FEW: usize = 24;
 
+impl Ingested {
+    /// Counts a sample.
+    fn one_more(&mut self, job: &Job) -> Result<(), Error> {
+        self.samples += 1;
+        let limit = job.limits.samples;
+        if limit > 0 && self.samples > limit {
+            return Err(Error::SampleLimit { limit });
+        }
+        Ok(())
+    }
+}
+
 /// Puts every sample of `body` into `batch`.
 pub(crate) fn ingest(
+    body: &[u8],
+    kind: Body,
+    job: &Job,
+    target: &Labels,
+    batch: &mut Batch<'_>,
+) -> Result<Ingested, Error> {
+    match kind {
+        Body::Text(syntax) => text(body, syntax, job, target, batch),
+        Body::Protobuf => protobuf::ingest(body, job, target, batch),
+    }
+}
+
+/// The names of the families that a body describes, each once.
+pub(crate) fn family_names(body: &[u8], kind: Body) -> Vec<String> {
+    match kind {
+        Body::Text(syntax) => text_names(body, syntax),
+        Body::Protobuf => protobuf::family_names(body),
+    }
+}
+
+fn text_names(body: &[u8], syntax: Syntax) -> Vec<String> {
+    let mut parser = Parser::new(body, syntax);
+    let (mut names, mut seen) = (Vec::new(), std::collections::HashSet::new());
+    while let Ok(Some(event)) = parser.next() {
+        if let Event::Type { name, .. } | Event::Help { name, .. } | Event::Unit { name, .. } =
+            event
+            && !seen.contains(&*name)
+        {
+            seen.insert(name.to_string());
+            names.push(name.into_owned());
+        }
+    }
+    names
+}
+
+fn text(
     body: &[u8],
     syntax: Syntax,
     job: &Job,
@@ -32,29 +92,40 @@ pub(crate) fn ingest(
     let mut parser = Parser::new(body, syntax);
     let mut done = Ingested::default();
     let mut family = Meta::default();
+    let mut collector = job.exposition.histograms.custom.then(Collector::default);
     loop {
         let line = parser.line() + 1;
+        let collecting = collector.as_mut().filter(|_| family.kind == Kind::Histogram);
         // A line that begins as the one that came here in the last scrape names the same series.
-        if let Some(known) = batch.expects(parser.rest())
+        if collecting.is_none()
+            && let Some(known) = batch.expects(parser.rest())
             && let Some((value, time_ms)) = parser.next_known(known)
         {
-            done.samples += 1;
-            if job.limits.samples > 0 && done.samples > job.limits.samples {
-                return Err(Error::SampleLimit { limit: job.limits.samples });
-            }
+            done.one_more(job)?;
             batch.push_expected(value, time_ms.filter(|_| job.honor_timestamps));
             continue;
         }
         let Some(event) = parser.next()? else { break };
+        if let Some(collector) = &mut collector {
+            let sample = if let Event::Sample(sample) = &event { Some(sample) } else { None };
+            collector.end_before(sample, &family, job, batch, &mut done)?;
+        }
         match event {
             Event::Sample(sample) => {
-                done.samples += 1;
-                let limit = job.limits.samples;
-                if limit > 0 && done.samples > limit {
-                    return Err(Error::SampleLimit { limit });
+                if let Some(collector) = &mut collector
+                    && collector.take(&sample, &family, line)
+                    && !job.exposition.histograms.classic_too
+                {
+                    continue;
                 }
-                check(&sample, target, &job.limits, line)?;
-                put(&sample, job, target, batch, line)?;
+                done.one_more(job)?;
+                let at = || Place::Line(line);
+                let own = sample.labels.iter().map(|l| (&*l.name, &*l.value));
+                check(&sample.name, own, target, job, at)?;
+                put(&sample, family.kind, job, target, batch, line)?;
+                if let Some(exemplar) = &sample.exemplar {
+                    put_exemplar(exemplar, batch);
+                }
             }
             Event::Type { name, kind } => {
                 family.begin(&name, &mut done, batch);
@@ -74,6 +145,9 @@ pub(crate) fn ingest(
         if syntax == Syntax::OpenMetrics {
             family.open = true;
         }
+    }
+    if let Some(collector) = &mut collector {
+        collector.end_before(None, &family, job, batch, &mut done)?;
     }
     family.end(&mut done, batch);
     Ok(done)
@@ -121,39 +195,28 @@ impl Meta {
     }
 }
 
-fn check(
-    sample: &SampleLine<'_>,
-    target: &Labels,
-    limits: &Limits,
-    line: usize,
-) -> Result<(), Error> {
-    let exceeded =
-        |what: String, limit_name, limit| Err(Error::LabelLimit { line, what, limit_name, limit });
-    // The metric's name is a label, too.
-    let count = (sample.labels.len() + target.len() + 1) as u64;
-    if limits.labels > 0 && count > limits.labels {
-        return exceeded(format!("{count} labels"), "label_limit", limits.labels);
+/// The values of `le` and `quantile` as OpenMetrics prints them, so that a series is the same one in
+/// whichever format a target exposes it. Prometheus does so from version 3 on.
+fn bound<'l>(label: &'l Label<'_>, kind: Kind) -> Cow<'l, str> {
+    let is_bound = match kind {
+        Kind::Histogram => label.name == "le",
+        Kind::Summary => label.name == "quantile",
+        _ => false,
+    };
+    let Some(value) = parse_float(&label.value).filter(|_| is_bound) else {
+        return Cow::Borrowed(&label.value);
+    };
+    let mut text = Vec::new();
+    push_open_float(&mut text, value);
+    match String::from_utf8(text) {
+        Ok(text) => Cow::Owned(text),
+        Err(_) => Cow::Borrowed(&label.value),
     }
-    if limits.label_name == 0 && limits.label_value == 0 {
-        return Ok(());
-    }
-    let own = sample.labels.iter().map(|l| (&*l.name, &*l.value));
-    for (name, value) in own.chain(target.iter()).chain([(METRIC_NAME, &*sample.name)]) {
-        let (of_name, of_value) = (limits.label_name, limits.label_value);
-        if of_name > 0 && name.len() as u64 > of_name {
-            let what = format!("the name of label {name:?}, {} bytes", name.len());
-            return exceeded(what, "label_name_length_limit", of_name);
-        }
-        if of_value > 0 && value.len() as u64 > of_value {
-            let what = format!("the value of label {name:?}, {} bytes", value.len());
-            return exceeded(what, "label_value_length_limit", of_value);
-        }
-    }
-    Ok(())
 }
 
 fn put(
     sample: &SampleLine<'_>,
+    kind: Kind,
     job: &Job,
     target: &Labels,
     batch: &mut Batch<'_>,
@@ -169,14 +232,19 @@ fn put(
             &mut many
         }
     };
-    for (pair, Label { name, value }) in pairs.iter_mut().zip(sample.labels) {
-        *pair = (name, value);
+    let is_bound = |l: &&Label<'_>| l.name == "le" || l.name == "quantile";
+    let printed = sample.labels.iter().find(is_bound).map(|l| (&*l.name, bound(l, kind)));
+    for (pair, label) in pairs.iter_mut().zip(sample.labels) {
+        *pair = match &printed {
+            Some((name, value)) if *name == label.name => (name, value),
+            _ => (&label.name, &label.value),
+        };
     }
     if !pairs.is_sorted() {
         pairs.sort_unstable();
     }
     if let Some(twice) = pairs.windows(2).find(|w| w[0].0 == w[1].0) {
-        return Err(Error::Duplicate { line, label: twice[0].0.to_owned() });
+        return Err(Error::Duplicate { at: Place::Line(line), label: twice[0].0.to_owned() });
     }
     let clashes = job.honor_labels && pairs.iter().any(|p| target.get(p.0).is_some());
     if !clashes {
@@ -196,3 +264,11 @@ fn put(
     batch.push_line(sample.series.as_bytes(), &labels.build(), sample_at);
     Ok(())
 }
+
+fn put_exemplar(exemplar: &Exemplar<'_>, batch: &mut Batch<'_>) {
+    let labels: Vec<(&str, &str)> = exemplar.labels.iter().map(|l| (&*l.name, &*l.value)).collect();
+    batch.exemplar(&labels, exemplar.value, exemplar.time_ms);
+}
+
+#[cfg(test)]
+mod tests;

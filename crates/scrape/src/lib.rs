@@ -3,7 +3,7 @@
 //!
 //! Never here: the watches that find pods (that is `cluster`'s; [`annotated`] takes plain data), and
 //! relabelling, which is not done yet and therefore refused by name. Followed are Prometheus's
-//! `configuration.md` and `scrape/scrape.go`, version 3.15.
+//! `configuration.md`, `scrape/scrape.go` and `model/textparse`, version 3.15.
 
 #![forbid(unsafe_code)]
 
@@ -13,17 +13,42 @@ mod fetch;
 #[doc(hidden)]
 pub mod fuzz;
 mod ingest;
+mod negotiate;
 mod round;
 mod scraper;
 mod target;
 
 pub use config::{Config, Job};
 pub use ingest::Ingested;
+pub use negotiate::ContentTypeError;
 pub use scraper::{Counts, JobTargets, Options, Scraper};
 pub use target::{Health, Target, TargetStatus};
 
 #[cfg(test)]
 mod tests;
+
+/// A place in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Of a text: the line, counted from 1.
+    Line(usize),
+    /// Of protobuf.
+    Metric {
+        /// The metric family's name.
+        family: String,
+        /// How many bytes are before the metric.
+        byte: usize,
+    },
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Line(line) => write!(f, "line {line}"),
+            Place::Metric { family, byte } => write!(f, "metric family {family:?} at byte {byte}"),
+        }
+    }
+}
 
 /// Why a scrape gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +59,9 @@ pub enum Error {
     /// It answered with another status than 200.
     #[error("server returned HTTP status {0}")]
     Status(axum::http::StatusCode),
-    /// The answer says neither text nor OpenMetrics.
-    #[error("unsupported content type {0:?}: text/plain or application/openmetrics-text is needed")]
-    ContentType(String),
+    /// The answer's format cannot be known, or is none that is read here.
+    #[error(transparent)]
+    ContentType(#[from] negotiate::ContentTypeError),
     /// The answer's compression.
     #[error("the answer cannot be decompressed: {0}")]
     Compression(String),
@@ -49,11 +74,38 @@ pub enum Error {
     /// The text of the answer.
     #[error(transparent)]
     Text(#[from] model::exposition::ParseError),
+    /// The protobuf of the answer.
+    #[error(transparent)]
+    Protobuf(#[from] model::exposition::protobuf::ProtobufError),
+    /// A native histogram that is none.
+    #[error("{at}: {why}")]
+    Histogram {
+        /// Where.
+        at: Place,
+        /// Why not.
+        why: model::histogram::InvalidHistogram,
+    },
+    /// A native histogram of more buckets than `native_histogram_bucket_limit`, at any resolution.
+    #[error("{at}: histogram bucket limit of {limit} exceeded")]
+    BucketLimit {
+        /// Where.
+        at: Place,
+        /// The limit.
+        limit: u64,
+    },
+    /// A name that `metric_name_validation_scheme: legacy` does not allow, or an empty one.
+    #[error("{at}: invalid metric name or label name {name:?}")]
+    Name {
+        /// Where.
+        at: Place,
+        /// The name.
+        name: String,
+    },
     /// A label twice in one sample.
-    #[error("line {line}: label {label:?} comes twice")]
+    #[error("{at}: label {label:?} comes twice")]
     Duplicate {
-        /// Counted from 1.
-        line: usize,
+        /// Where.
+        at: Place,
         /// The label.
         label: String,
     },
@@ -64,10 +116,10 @@ pub enum Error {
         limit: u64,
     },
     /// More or longer labels than allowed.
-    #[error("line {line}: {what} exceeds {limit_name} of {limit}")]
+    #[error("{at}: {what} exceeds {limit_name} of {limit}")]
     LabelLimit {
-        /// Counted from 1.
-        line: usize,
+        /// Where.
+        at: Place,
         /// What is too much: `33 labels`.
         what: String,
         /// `label_limit`, …

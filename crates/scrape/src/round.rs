@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::config::Job;
 use crate::ingest::{Ingested, ingest};
-use model::exposition::Syntax;
+use crate::negotiate::Body;
 use model::{Labels, Sink};
 use std::time::Duration;
 use tsdb::{Batch, Committed, Group};
@@ -25,12 +25,12 @@ pub(crate) fn write(
     target: &Labels,
     time_ms: i64,
     took: Duration,
-    body: Result<(&[u8], Syntax), Error>,
+    body: Result<(&[u8], Body), Error>,
 ) -> Result<Done, tsdb::Error> {
     let error = match body {
-        Ok((body, syntax)) => {
+        Ok((body, kind)) => {
             let mut batch = group.begin(time_ms);
-            match ingest(body, syntax, job, target, &mut batch) {
+            match ingest(body, kind, job, target, &mut batch) {
                 Ok(ingested) => {
                     let added = batch.added() as u64;
                     report(&mut batch, true, took, ingested.samples, added);

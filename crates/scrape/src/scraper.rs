@@ -3,12 +3,14 @@
 use crate::Error;
 use crate::config::{Job, TlsConfig};
 use crate::fetch::{Buffers, fetch};
+use crate::ingest::family_names;
+use crate::negotiate::Body;
 use crate::round::{self, Done};
 use crate::target::{Health, Target, TargetStatus};
 use http::client::{Session, Tls, TlsOptions, Trust};
-use model::exposition::Syntax;
 use model::{Family, Kind, Sink};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,13 +71,16 @@ struct Shared {
     db: Db,
     options: Options,
     slots: Semaphore,
+    /// How many rounds are written at once: more threads than processors would only wait for each other, each
+    /// with memory of its own.
+    writers: Semaphore,
     counts: Counts,
     /// Buffers that no scrape has at the moment: a few serve all targets, one after the other.
     spare: Mutex<Vec<Buffers>>,
 }
 
 /// So many buffers are kept, of so many bytes at most.
-const SPARE: usize = 8;
+const SPARE: usize = 2;
 const SPARE_BYTES: usize = 4 << 20;
 
 impl Shared {
@@ -108,7 +113,8 @@ impl Scraper {
     pub fn new(db: Db, options: Options) -> Scraper {
         let slots = Semaphore::new(options.concurrency.max(1));
         let (counts, spare) = (Counts::default(), Mutex::default());
-        let shared = Arc::new(Shared { db, options, slots, counts, spare });
+        let writers = Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get));
+        let shared = Arc::new(Shared { db, options, slots, writers, counts, spare });
         Scraper { shared, running: Mutex::default(), tls: Mutex::default() }
     }
 
@@ -323,20 +329,23 @@ impl Loop {
         let body = std::mem::take(&mut self.buffers.body);
         let Scraped { time_ms, took, answer } = scraped;
         let work = move || {
-            let read = answer.map(|syntax| (body.as_slice(), syntax));
-            let syntax = read.as_ref().ok().map(|r| r.1);
+            let read = answer.map(|kind| (body.as_slice(), kind));
+            let kind = read.as_ref().ok().map(|r| r.1);
             let done = round::write(&mut group, &target.job, &target.labels, time_ms, took, read);
-            (group, done, body, syntax)
+            (group, done, body, kind)
         };
+        // The semaphore is never closed.
+        let turn = self.shared.writers.acquire().await.ok();
         let ended = tokio::task::spawn_blocking(work).await;
-        let (group, done, body, syntax) = match ended {
+        drop(turn);
+        let (group, done, body, kind) = match ended {
             Ok(ended) => ended,
             Err(e) => {
                 tracing::error!("{}: a thread of ours died: {e}", self.target.url());
                 return None;
             }
         };
-        self.tell(time_ms, took, done, &body, syntax);
+        self.tell(time_ms, took, done, &body, kind);
         self.buffers.body = body;
         self.shared.give_buffers(std::mem::take(&mut self.buffers));
         Some(group)
@@ -348,7 +357,7 @@ impl Loop {
         took: Duration,
         done: Result<Done, tsdb::Error>,
         body: &[u8],
-        syntax: Option<Syntax>,
+        kind: Option<Body>,
     ) {
         let counts = &self.shared.counts;
         counts.scrapes.fetch_add(1, Relaxed);
@@ -370,9 +379,9 @@ impl Loop {
                 status.health = Health::Up;
                 status.last_error.clear();
                 if status.families.len() as u64 != ingested.families
-                    && let Some(syntax) = syntax
+                    && let Some(kind) = kind
                 {
-                    status.families = family_names(body, syntax);
+                    status.families = family_names(body, kind).into();
                 }
             }
             Some(error) => {
@@ -392,21 +401,5 @@ impl Loop {
 struct Scraped {
     time_ms: i64,
     took: Duration,
-    answer: Result<Syntax, Error>,
-}
-
-fn family_names(body: &[u8], syntax: Syntax) -> Arc<[String]> {
-    use model::exposition::{Event, Parser};
-    let mut parser = Parser::new(body, syntax);
-    let (mut names, mut seen) = (Vec::new(), HashSet::new());
-    while let Ok(Some(event)) = parser.next() {
-        if let Event::Type { name, .. } | Event::Help { name, .. } | Event::Unit { name, .. } =
-            event
-            && !seen.contains(&*name)
-        {
-            seen.insert(name.to_string());
-            names.push(name.into_owned());
-        }
-    }
-    names.into()
+    answer: Result<Body, Error>,
 }

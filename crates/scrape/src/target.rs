@@ -2,6 +2,7 @@
 
 use crate::config::Job;
 use model::Labels;
+use model::exposition::protobuf::Choice;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 /// Something that is scraped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// How it is scraped.
+    /// How it is scraped: its job, with what its labels say of histograms.
     pub job: Arc<Job>,
     /// The labels that its series carry: `job`, `instance` and what configuration or discovery adds.
     pub labels: Labels,
@@ -74,7 +75,8 @@ pub struct TargetStatus {
 impl Target {
     /// A target of a job by its address and labels, in which those that begin with `__` stand for
     /// themselves: `__address__`, `__scheme__`, `__metrics_path__`, `__param_NAME`,
-    /// `__scrape_interval__`, `__scrape_timeout__`. `None` where there is no such address.
+    /// `__scrape_interval__`, `__scrape_timeout__`, `__scrape_native_histograms__` and its kin. `None`
+    /// where there is no such address.
     pub fn new(job: &Arc<Job>, mut discovered: BTreeMap<String, String>) -> Option<Target> {
         let mut fill = |name: &str, value: &str| {
             discovered.entry(name.to_owned()).or_insert_with(|| value.to_owned());
@@ -85,6 +87,10 @@ impl Target {
         let print = |ms: u64| promql::duration::format_duration(ms.cast_signed());
         fill("__scrape_interval__", &print(job.interval_ms));
         fill("__scrape_timeout__", &print(job.timeout_ms));
+        let choice = job.exposition.histograms;
+        fill("__scrape_native_histograms__", &choice.native.to_string());
+        fill("__always_scrape_classic_histograms__", &choice.classic_too.to_string());
+        fill("__convert_classic_histograms_to_nhcb__", &choice.custom.to_string());
         for (name, values) in &job.params {
             if let Some(first) = values.first() {
                 fill(&format!("__param_{name}"), first);
@@ -103,7 +109,17 @@ impl Target {
         };
         let interval_ms = read("__scrape_interval__")?;
         let timeout_ms = read("__scrape_timeout__")?.min(interval_ms);
-        let path_and_query = path_and_query(job, &discovered);
+        let flag = |name: &str| go_bool(get(name));
+        let histograms = Choice {
+            native: flag("__scrape_native_histograms__")?,
+            classic_too: flag("__always_scrape_classic_histograms__")?,
+            custom: flag("__convert_classic_histograms_to_nhcb__")?,
+        };
+        let mut job = job.clone();
+        if job.exposition.histograms != histograms {
+            Arc::make_mut(&mut job).exposition.histograms = histograms;
+        }
+        let path_and_query = path_and_query(&job, &discovered);
         let shown = discovered.iter().filter(|l| !l.0.starts_with("__"));
         let mut labels = Labels::from_pairs(shown.map(|(n, v)| (n.as_str(), v.as_str()))).builder();
         if !discovered.contains_key("instance") {
@@ -111,7 +127,7 @@ impl Target {
         }
         let labels = labels.build();
         Some(Target {
-            job: job.clone(),
+            job,
             labels,
             host,
             port,
@@ -167,6 +183,15 @@ impl TargetStatus {
             samples: 0,
             families: Arc::default(),
         }
+    }
+}
+
+/// A truth value as Go reads it.
+fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
     }
 }
 

@@ -30,7 +30,8 @@ struct Answer {
 
 impl Default for Answer {
     fn default() -> Answer {
-        Answer { status: 200, headers: Vec::new(), body: b"a 1\n".to_vec(), wait: Duration::ZERO }
+        let headers = vec![("content-type", "text/plain".to_owned())];
+        Answer { status: 200, headers, body: b"a 1\n".to_vec(), wait: Duration::ZERO }
     }
 }
 
@@ -234,7 +235,11 @@ async fn hostile_answers_leave_nothing_behind() {
     let long = format!("a{{l=\"{}\"}} 1\n", "x".repeat(300)).into_bytes();
     // Megabytes take their time on a machine that is busy.
     world.scrape_every("500ms", "sample_limit: 3\n  body_size_limit: 1MB\n  label_limit: 4\n  label_value_length_limit: 200\n  scrape_timeout: 450ms");
-    let headers = |name, value: &str| vec![(name, value.to_owned())];
+    let headers = |name, value: &str| {
+        let mut headers = Answer::default().headers;
+        headers.push((name, value.to_owned()));
+        headers
+    };
     let cases: Vec<(Answer, &str)> = vec![
         (Answer { body: b"a 1\na{".to_vec(), ..Answer::default() }, "line 2, column 3"),
         (Answer { body: b"a 1\n\xff 2\n".to_vec(), ..Answer::default() }, "not UTF-8"),
@@ -270,7 +275,18 @@ async fn hostile_answers_leave_nothing_behind() {
         ),
         (
             Answer { headers: headers("content-type", "text/html"), ..Answer::default() },
-            "unsupported content type \"text/html\"",
+            "received unsupported Content-Type \"text/html\" and no fallback_scrape_protocol",
+        ),
+        (
+            Answer { headers: Vec::new(), ..Answer::default() },
+            "non-compliant scrape target sending blank Content-Type and no fallback",
+        ),
+        (
+            Answer {
+                headers: headers("content-type", model::exposition::protobuf::MEDIA_TYPE),
+                ..Answer::default()
+            },
+            "malformed protobuf at byte 1: the message ends within a field",
         ),
         (
             Answer {
@@ -342,4 +358,55 @@ proptest::proptest! {
         proptest::prop_assert!(wait < interval);
         proptest::prop_assert_eq!((now + wait) % interval, hash % interval);
     }
+}
+
+#[tokio::test]
+async fn exemplars_of_a_text_are_kept_and_cost_their_series_no_new_name() {
+    let world = World::new().await;
+    let type_ = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let long = "x".repeat(130);
+    let body = format!(
+        "# TYPE a counter\n\
+         a_total{{b=\"1\"}} 5 # {{trace_id=\"t\",span_id=\"s\"}} 0.5 1700000000.25\n\
+         a_total{{b=\"2\"}} 5 # {{}} 0.5\n\
+         a_total{{b=\"3\"}} 5 1700000000 # {{trace_id=\"of the sample\"}} 3\n\
+         a_total{{b=\"4\"}} 5 # {{trace_id=\"{long}\"}} 3\n# EOF\n"
+    );
+    world.exporter.answers(|a| {
+        a.headers = vec![("content-type", type_.into())];
+        a.body = body.clone().into_bytes();
+    });
+    world.scrape("honor_labels: false");
+    let first = world.status(|s| s.health == Health::Up).await;
+    let again = world.status(|s| s.last_scrape_ms > first.last_scrape_ms).await;
+    assert_eq!((again.health, again.last_error.as_str()), (Health::Up, ""));
+    let sets = [vec![Matcher::equal("__name__", "a_total")]];
+    let found = world.db.exemplars(&sets, 0, i64::MAX);
+    let told: Vec<String> = found
+        .iter()
+        .map(|(series, list)| {
+            assert_eq!(list.len(), 1, "{series}: the same again is not taken again");
+            let time = match list[0].time_ms {
+                time if time > 1_700_000_001_000 => "the scrape".to_owned(),
+                time => time.to_string(),
+            };
+            let (b, labels) = (series.get("b").unwrap_or(""), &list[0].labels);
+            format!("{b} {labels} {} {time}", list[0].value)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1 {span_id=\"s\", trace_id=\"t\"} 0.5 1700000000250",
+            "2 {} 0.5 the scrape",
+            "3 {trace_id=\"of the sample\"} 3 1700000000000",
+        ]
+    );
+    let stats = world.db.stats();
+    assert!(stats.exemplars.too_long >= 2, "{stats:?}");
+    assert_eq!(stats.exemplars.out_of_order, 0);
+    assert!(
+        world.newest("scrape_series_added").iter().all(|s| s.ends_with(" 0")),
+        "known by their lines"
+    );
 }

@@ -145,8 +145,18 @@ fn choose<T>(accept: &str, offer: impl Fn(&Clause<'_>) -> Option<T>) -> (Option<
 }
 
 impl Escaping {
+    /// Its name in a content type.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Escaping::AllowUtf8 => "allow-utf-8",
+            Escaping::Underscores => "underscores",
+            Escaping::Dots => "dots",
+            Escaping::Values => "values",
+        }
+    }
+
     /// The scheme of that name in a content type.
-    fn named(name: &str) -> Option<Escaping> {
+    pub fn named(name: &str) -> Option<Escaping> {
         match name {
             "allow-utf-8" => Some(Escaping::AllowUtf8),
             "underscores" => Some(Escaping::Underscores),

@@ -4,12 +4,14 @@
 mod arithmetic;
 mod bounds;
 mod buckets;
+mod classic;
 mod side;
 mod trim;
 mod validate;
 
 pub use arithmetic::{Combined, IncompatibleSchemas, kahan_add};
 pub use buckets::Bucket;
+pub use classic::Classic;
 pub use validate::InvalidHistogram;
 
 use std::sync::Arc;

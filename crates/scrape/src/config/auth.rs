@@ -59,7 +59,8 @@ pub struct TlsConfig {
 }
 
 impl Secret {
-    fn read(&self) -> Result<String, Error> {
+    /// The text; a file is read now.
+    pub fn read(&self) -> Result<String, Error> {
         match self {
             Secret::Text(text) => Ok(text.clone()),
             Secret::File(path) => {
@@ -73,7 +74,7 @@ impl Secret {
 
 impl Auth {
     /// The header `Authorization`; reads the files.
-    pub(crate) fn header(&self) -> Result<Option<HeaderValue>, Error> {
+    pub fn header(&self) -> Result<Option<HeaderValue>, Error> {
         let text = match self {
             Auth::None => return Ok(None),
             Auth::Basic { user, password } => {

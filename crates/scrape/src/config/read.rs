@@ -1,7 +1,8 @@
 //! Reads a Prometheus configuration file: every mistake with its line and column, all at once.
 
 use super::auth::{Auth, Secret, TlsConfig};
-use super::{Config, Job, StaticTargets, parse_size};
+use super::exposition::{self, Given};
+use super::{Config, Job, StaticTargets, parse_size, remote_write};
 use model::labels::is_label_name;
 use model::yaml::{self, Entry, Node, Problems, Reader};
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +23,7 @@ const SECTIONS: [&str; 10] = [
     "runtime",
 ];
 /// The fields of `global` that hold for each job, and those that have no effect on scrapes.
-const GLOBAL: [&str; 24] = [
+const GLOBAL: [&str; 22] = [
     "scrape_interval",
     "scrape_timeout",
     "external_labels",
@@ -45,11 +46,9 @@ const GLOBAL: [&str; 24] = [
     "convert_classic_histograms_to_nhcb",
     "scrape_native_histograms",
     "extra_scrape_metrics",
-    "scrape_classic_histograms",
-    "label_name_escaping_scheme",
 ];
 /// The fields of a job that we follow.
-const JOB: [&str; 22] = [
+const JOB: [&str; 31] = [
     "job_name",
     "scrape_interval",
     "scrape_timeout",
@@ -72,21 +71,21 @@ const JOB: [&str; 22] = [
     "basic_auth",
     "authorization",
     "bearer_token",
+    "scrape_protocols",
+    "fallback_scrape_protocol",
+    "scrape_native_histograms",
+    "always_scrape_classic_histograms",
+    "convert_classic_histograms_to_nhcb",
+    "native_histogram_bucket_limit",
+    "native_histogram_min_bucket_factor",
+    "metric_name_validation_scheme",
+    "metric_name_escaping_scheme",
 ];
 /// Fields that change nothing for the formats that we read.
-const WITHOUT_EFFECT: [&str; 14] = [
+const WITHOUT_EFFECT: [&str; 5] = [
     "bearer_token_file",
     "enable_http2",
     "keep_dropped_targets",
-    "scrape_protocols",
-    "fallback_scrape_protocol",
-    "metric_name_validation_scheme",
-    "metric_name_escaping_scheme",
-    "always_scrape_classic_histograms",
-    "scrape_classic_histograms",
-    "scrape_native_histograms",
-    "native_histogram_bucket_limit",
-    "native_histogram_min_bucket_factor",
     "scrape_failure_log_file",
     "extra_scrape_metrics",
 ];
@@ -109,10 +108,17 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
     yaml::read(text, &path.display().to_string(), |reader, node| root(reader, node, &folder))
 }
 
+/// What `global` says for each job.
+#[derive(Default)]
+struct Defaults {
+    job: Job,
+    exposition: Given,
+}
+
 fn root(reader: &mut Reader, node: &Node<'_>, folder: &Path) -> Config {
     let mut config = Config::default();
     let entries = reader.entries(node, "the configuration", &SECTIONS);
-    let mut defaults = Job::default();
+    let mut defaults = Defaults::default();
     for entry in entries.iter().filter(|e| e.name == "global") {
         global(reader, entry.value, &mut defaults, &mut config);
     }
@@ -132,7 +138,9 @@ fn root(reader: &mut Reader, node: &Node<'_>, folder: &Path) -> Config {
                     config.jobs.push(Arc::new(job));
                 }
             }
+            "remote_write" => config.remote_write = remote_write::read(reader, entry.value, folder),
             _ if entry.value.data.is_null() => {}
+            "storage" => storage(reader, entry.value, &mut config),
             section => {
                 config.notices.push(format!("{section} has no effect yet: it is left out"));
             }
@@ -141,7 +149,29 @@ fn root(reader: &mut Reader, node: &Node<'_>, folder: &Path) -> Config {
     config
 }
 
-fn global(reader: &mut Reader, node: &Node<'_>, defaults: &mut Job, config: &mut Config) {
+fn storage(reader: &mut Reader, node: &Node<'_>, config: &mut Config) {
+    for entry in reader.entries(node, "storage", &["tsdb", "exemplars"]) {
+        if entry.name == "tsdb" {
+            config.notices.push("storage.tsdb has no effect yet: it is left out".into());
+            continue;
+        }
+        for entry in reader.entries(entry.value, "storage.exemplars", &["max_exemplars"]) {
+            // As in Prometheus: less than none is none.
+            let text = reader.text(entry.value, entry.name).unwrap_or_default();
+            match text.parse::<i64>() {
+                Ok(count) => config.exemplars = Some(usize::try_from(count).unwrap_or(0)),
+                Err(_) => {
+                    let what = format!("max_exemplars is a whole number, not {text:?}");
+                    reader.problem(entry.value, what);
+                }
+            }
+        }
+    }
+}
+
+fn global(reader: &mut Reader, node: &Node<'_>, defaults: &mut Defaults, config: &mut Config) {
+    let given = &mut defaults.exposition;
+    let defaults = &mut defaults.job;
     let entries = reader.entries(node, "global", &GLOBAL);
     let mut timeout = None;
     for entry in &entries {
@@ -151,7 +181,8 @@ fn global(reader: &mut Reader, node: &Node<'_>, defaults: &mut Job, config: &mut
             }
             "scrape_timeout" => timeout = duration(reader, entry),
             "external_labels" => config.external_labels = labels(reader, entry.value, entry.name),
-            _ => drop(limit(reader, entry, defaults)),
+            _ if limit(reader, entry, defaults) => {}
+            _ => drop(exposition::take(reader, entry, given)),
         }
     }
     defaults.timeout_ms = timeout.unwrap_or(defaults.timeout_ms.min(defaults.interval_ms));
@@ -189,8 +220,10 @@ fn limit(reader: &mut Reader, entry: &Entry<'_, '_>, job: &mut Job) -> bool {
     true
 }
 
-fn job(reader: &mut Reader, node: &Node<'_>, defaults: &Job, folder: &Path) -> Option<Job> {
-    let mut job = defaults.clone();
+fn job(reader: &mut Reader, node: &Node<'_>, defaults: &Defaults, folder: &Path) -> Option<Job> {
+    let mut job = defaults.job.clone();
+    let mut given = defaults.exposition.clone();
+    given.begin_job();
     let before = reader.found();
     let (mut timeout, mut auth_at) = (None, Vec::new());
     for entry in reader.entries(node, "a scrape_config", &[]) {
@@ -235,6 +268,7 @@ fn job(reader: &mut Reader, node: &Node<'_>, defaults: &Job, folder: &Path) -> O
                 }
             }
             _ if limit(reader, &entry, &mut job) => {}
+            _ if exposition::take(reader, &entry, &mut given) => {}
             name if WITHOUT_EFFECT.contains(&name) => {}
             name if NOT_YET.contains(&name) || name.ends_with("_sd_configs") => {
                 let what = format!(
@@ -263,18 +297,19 @@ fn job(reader: &mut Reader, node: &Node<'_>, defaults: &Job, folder: &Path) -> O
         Some((timeout, _)) => timeout,
         None => job.timeout_ms.min(job.interval_ms),
     };
+    job.exposition = given.resolve(reader, node, &defaults.exposition);
     if job.name.is_empty() && reader.found() == before {
         reader.problem(node, "a scrape_config needs a job_name");
     }
     (reader.found() == before).then_some(job)
 }
 
-fn set(reader: &mut Reader, entry: &Entry<'_, '_>, flag: &mut bool) {
+pub(super) fn set(reader: &mut Reader, entry: &Entry<'_, '_>, flag: &mut bool) {
     *flag = reader.flag(entry.value, entry.name).unwrap_or(*flag);
 }
 
 /// A duration of at least a millisecond, in milliseconds.
-fn duration(reader: &mut Reader, entry: &Entry<'_, '_>) -> Option<u64> {
+pub(super) fn duration(reader: &mut Reader, entry: &Entry<'_, '_>) -> Option<u64> {
     let text = reader.text(entry.value, entry.name)?;
     match promql::duration::parse_duration(&text) {
         Ok(ns) if ns >= 1_000_000 => Some(ns.unsigned_abs() / 1_000_000),
@@ -298,7 +333,11 @@ fn path(reader: &mut Reader, node: &Node<'_>) -> String {
     text
 }
 
-fn labels(reader: &mut Reader, node: &Node<'_>, section: &str) -> BTreeMap<String, String> {
+pub(super) fn labels(
+    reader: &mut Reader,
+    node: &Node<'_>,
+    section: &str,
+) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for entry in reader.entries(node, section, &[]) {
         if !is_label_name(entry.name) {
@@ -333,7 +372,7 @@ fn static_config(reader: &mut Reader, node: &Node<'_>) -> StaticTargets {
     found
 }
 
-fn auth(reader: &mut Reader, entry: &Entry<'_, '_>, folder: &Path) -> Option<Auth> {
+pub(super) fn auth(reader: &mut Reader, entry: &Entry<'_, '_>, folder: &Path) -> Option<Auth> {
     let bearer = |credentials| Auth::Authorization { kind: "Bearer".into(), credentials };
     let value = entry.value;
     match entry.name {
@@ -401,7 +440,7 @@ fn file_secret(reader: &mut Reader, node: &Node<'_>, name: &str, folder: &Path) 
     Some(Secret::File(folder.join(reader.text(node, name)?)))
 }
 
-fn tls(reader: &mut Reader, node: &Node<'_>, folder: &Path) -> TlsConfig {
+pub(super) fn tls(reader: &mut Reader, node: &Node<'_>, folder: &Path) -> TlsConfig {
     let known = [
         "ca_file",
         "cert_file",

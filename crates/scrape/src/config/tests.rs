@@ -87,6 +87,7 @@ scrape_configs:
             insecure: false,
         },
         limits,
+        exposition: Exposition { protocols: vec![Protocol::OpenMetrics1], ..Exposition::default() },
         params: full.params.clone(),
         targets: full.targets.clone(),
     };
@@ -148,4 +149,17 @@ other: {}
         assert!(error.contains(expected), "{expected} is not in\n{error}");
     }
     assert!(error.starts_with("/etc/prometheus/prometheus.yml:2:20: "), "{error}");
+}
+
+#[test]
+fn the_storage_of_exemplars() {
+    let of = |text: &str| parse(text).unwrap_or_else(|e| panic!("{e}")).exemplars;
+    assert_eq!(of("storage: {exemplars: {max_exemplars: 7}}"), Some(7));
+    assert_eq!(of("storage: {exemplars: {max_exemplars: -1}}"), Some(0));
+    assert_eq!(of("global: {}"), None);
+    let config = parse("storage: {tsdb: {out_of_order_time_window: 30m}}").expect("reads");
+    assert_eq!(config.notices, ["storage.tsdb has no effect yet: it is left out"]);
+    for wrong in ["storage: {exemplars: {max_exemplars: x}}", "storage: {exemplar: {}}"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
 }
