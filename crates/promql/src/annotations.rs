@@ -187,6 +187,15 @@ impl Annotations {
         }
     }
 
+    pub fn summarized(&mut self, metric: &str, widths_ms: &[i64], span: Span) {
+        let widths = crate::duration::format_durations(widths_ms);
+        let metric = for_metric(metric);
+        self.info(
+            format!("downsampled companions of {widths} were read in place of samples{metric}"),
+            span,
+        );
+    }
+
     pub fn possibly_no_counter(&mut self, metric: &str, span: Span) {
         let metric = Quoted(metric);
         self.info(

@@ -48,6 +48,11 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     i64::try_from(total).map_err(|_| out_of_range())
 }
 
+/// Prints several, as a text has them: `5m and 1h`.
+pub(crate) fn format_durations(all_ms: &[i64]) -> String {
+    all_ms.iter().map(|ms| format_duration(*ms)).collect::<Vec<_>>().join(" and ")
+}
+
 /// Prints milliseconds, which must not be negative.
 pub fn format_duration(ms: i64) -> String {
     if ms == 0 {

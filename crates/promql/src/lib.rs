@@ -9,6 +9,7 @@
 
 mod annotations;
 pub mod ast;
+mod cache;
 mod calendar;
 mod check;
 pub mod duration;
@@ -28,6 +29,7 @@ mod query;
 mod token;
 
 pub use ast::{Expr, ParseError};
+pub use cache::{CacheStats, RangeCache};
 pub use engine::Engine;
 pub use memory::{MemoryLimits, Pool};
 pub use query::{

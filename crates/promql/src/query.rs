@@ -1,8 +1,9 @@
 //! What a query is asked with and what it answers.
 
 use crate::ast::ParseError;
+use crate::cache::RangeCache;
 use crate::memory::{MemoryLimits, Reserved};
-use model::{Histogram, Labels, Value};
+use model::{Histogram, Labels, Stop, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub struct QueryOptions {
     pub explain: bool,
     /// What it may hold in memory.
     pub memory: MemoryLimits,
+    /// Where a range query may find what was computed before, and leaves what it computed.
+    pub cache: Option<Arc<RangeCache>>,
 }
 
 /// A flag that stops a query, shared between the query's thread and whoever may stop it.
@@ -91,6 +94,11 @@ impl Interrupt {
     /// The query ends with [`QueryError::Timeout`].
     pub fn time_out(&self) {
         self.0.store(2, Ordering::Relaxed);
+    }
+
+    /// For a store to look at.
+    pub(crate) fn flag(&self) -> Stop<'_> {
+        Stop::when_set(&self.0)
     }
 
     /// Whether the query was stopped.
@@ -149,6 +157,10 @@ pub struct QueryStats {
     pub peak_samples: u64,
     /// Samples that were looked at, by step: milliseconds since the Unix epoch, and how many.
     pub samples_per_step: Vec<(i64, u64)>,
+    /// Samples that were looked at, those of a window once alone that the window before had already.
+    pub read_samples: u64,
+    /// These by step.
+    pub read_per_step: Vec<(i64, u64)>,
     /// The most bytes that were counted as held at once.
     pub peak_bytes: u64,
     /// How long the query was prepared.

@@ -2,14 +2,14 @@
 //! and whether the query was stopped, which long loops ask here.
 
 use super::evaluate::{Evaluator, Result};
-use super::values::{Counting, Grid, Series};
+use super::values::{Grid, Series};
 use crate::memory::Reserved;
 use crate::query::QueryError;
 
 /// What the evaluator counted.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
-    pub per_step: Vec<u64>,
+    pub looked: Looked,
     pub current: usize,
     pub peak: usize,
     pub bytes: u64,
@@ -17,35 +17,110 @@ pub(super) struct Counted {
     pub reserved: Reserved,
 }
 
+/// Whether a long loop is to look now, by what is counted there, whether the query was stopped.
+#[inline]
+pub(super) fn is_pause(i: usize) -> bool {
+    i & 0x3fff == 0x3fff
+}
+
+/// The samples that an evaluation looks at, by its steps.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Each as often as it is looked at; without steps where nobody asks.
+    pub total: Vec<u64>,
+    /// Each at the first step that looks at it.
+    pub read: Vec<u64>,
+}
+
+impl Looked {
+    pub fn new(steps: usize) -> Looked {
+        Looked { total: vec![0; steps], read: vec![0; steps] }
+    }
+}
+
 impl Evaluator<'_> {
-    /// Counts samples that were looked at for step `i`.
+    /// Counts samples that are looked at for step `i` alone.
     #[inline]
-    pub fn count(&self, grid: &Grid, i: usize, samples: usize) {
-        let per_step = &mut self.counted.borrow_mut().per_step;
-        match grid.counting {
-            Counting::PerStep => {
-                if let Some(n) = per_step.get_mut(i) {
-                    *n += samples as u64;
-                }
-            }
-            Counting::EveryStep => per_step.iter_mut().for_each(|n| *n += samples as u64),
-            Counting::Not => {}
+    pub fn count(&self, i: usize, samples: usize) {
+        self.count_window(i, samples, samples);
+    }
+
+    /// Counts samples that are looked at for step `i`, `fresh` of them for the first time.
+    #[inline]
+    pub fn count_window(&self, i: usize, samples: usize, fresh: usize) {
+        let looked = &mut self.counted.borrow_mut().looked;
+        if let Some(n) = looked.total.get_mut(i) {
+            *n += samples as u64;
+        }
+        if let Some(n) = looked.read.get_mut(i) {
+            *n += fresh as u64;
         }
     }
 
-    /// As [`Evaluator::count`], of all steps in order.
-    pub fn count_each(&self, grid: &Grid, samples: impl Iterator<Item = usize>) {
-        let per_step = &mut self.counted.borrow_mut().per_step;
-        match grid.counting {
-            Counting::PerStep => {
-                per_step.iter_mut().zip(samples).for_each(|(n, samples)| *n += samples as u64);
-            }
-            Counting::EveryStep => {
-                let all: usize = samples.sum();
-                per_step.iter_mut().for_each(|n| *n += all as u64);
-            }
-            Counting::Not => {}
+    /// As [`Evaluator::count_window`], of all steps in order.
+    pub fn count_windows(
+        &self,
+        samples: impl Iterator<Item = usize>,
+        fresh: impl Iterator<Item = usize>,
+    ) {
+        let Looked { total, read } = &mut self.counted.borrow_mut().looked;
+        total.iter_mut().zip(samples).for_each(|(n, samples)| *n += samples as u64);
+        read.iter_mut().zip(fresh).for_each(|(n, fresh)| *n += fresh as u64);
+    }
+
+    /// Does something that counts for itself; gives what it counted.
+    fn counting<T>(&self, looked: Looked, work: impl FnOnce() -> Result<T>) -> Result<(T, Looked)> {
+        let outer = std::mem::replace(&mut self.counted.borrow_mut().looked, looked);
+        let done = work();
+        let own = std::mem::replace(&mut self.counted.borrow_mut().looked, outer);
+        Ok((done?, own))
+    }
+
+    /// Evaluates at the first time of a grid what holds for all: it is looked at for each, and read for the
+    /// first.
+    pub fn once<T>(&self, grid: &Grid, work: impl FnOnce(&Grid) -> Result<T>) -> Result<T> {
+        let (done, own) = self.counting(Looked::new(1), || work(&grid.first()))?;
+        let Looked { total, read } = &mut self.counted.borrow_mut().looked;
+        total.iter_mut().for_each(|n| *n += own.total[0]);
+        if let Some(first) = read.first_mut() {
+            *first += own.read[0];
         }
+        Ok(done)
+    }
+
+    /// Evaluates a subquery's expression for the answer of a query.
+    pub fn whole_subquery<T>(&self, inner: &Grid, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (done, own) = self.counting(Looked::new(inner.count), work)?;
+        let samples = |counts: &[u64]| counts.iter().sum::<u64>() as usize;
+        self.count_window(0, samples(&own.total), samples(&own.read));
+        Ok(done)
+    }
+
+    /// Evaluates a subquery's expression for the windows of `range` at the times of `grid`, `offset` before
+    /// them. What it reads counts for the first window that has it; what is in none does not count.
+    pub fn windowed_subquery<T>(
+        &self,
+        inner: &Grid,
+        grid: &Grid,
+        (offset, range): (i64, i64),
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let looked = Looked { total: Vec::new(), read: vec![0; inner.count] };
+        let (done, own) = self.counting(looked, work)?;
+        let last = grid.count.saturating_sub(1);
+        for (i, samples) in own.read.iter().enumerate() {
+            self.pause(i)?;
+            if *samples == 0 {
+                continue;
+            }
+            let time = inner.time(i) + offset;
+            let step = (time - grid.start + grid.step - 1).max(0) / grid.step;
+            let step = (step as usize).min(last);
+            if last == 0 || time > grid.time(step) - range {
+                self.count_window(step, 0, *samples as usize);
+            }
+        }
+        Ok(done)
     }
 
     /// Counts samples that are now in memory; fails beyond the limit.
@@ -116,6 +191,6 @@ impl Evaluator<'_> {
     /// Called in long loops with what is counted there: fails once the query was stopped.
     #[inline]
     pub fn pause(&self, i: usize) -> Result<()> {
-        if i & 0x3fff == 0x3fff { self.interrupt.check() } else { Ok(()) }
+        if is_pause(i) { self.interrupt.check() } else { Ok(()) }
     }
 }

@@ -5,14 +5,14 @@ use super::aggregate_pick;
 use super::evaluate::{Evaluator, Result};
 use super::functions::{go_max, go_min};
 use super::over_time::{HistogramTotal, Mean};
-use super::quantile::{quantile, sort_key};
+use super::quantile::quantile_of;
 use super::values::{Grid, Point, Points, Series, is_metadata_label};
 use crate::annotations::Operation;
 use crate::ast::{Aggregate, AggregateOp, Span};
+use hashbrown::HashMap;
 use model::histogram::kahan_add;
 use model::labels::METRIC_NAME;
 use model::{Histogram, Labels};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Evaluates an aggregation.
@@ -166,7 +166,7 @@ impl Fold<'_> {
         if points.histograms.is_empty() && self.op == AggregateOp::Sum {
             // The most frequent case by far.
             for ((state, kind), value) in states.iter_mut().zip(&points.kinds).zip(&points.floats) {
-                if *kind == super::values::Kind::Float {
+                if *kind == super::values::Kind::Float && !state.incompatible {
                     add_float(state, *value);
                 }
             }
@@ -280,10 +280,7 @@ impl Fold<'_> {
                 return points.set_histogram(i, Arc::new(total.average(true)));
             }
             (AggregateOp::Avg, Some(More::Mean(mean))) => mean.value(),
-            (AggregateOp::Quantile, Some(More::Values(mut values))) => {
-                values.sort_by(sort_key);
-                quantile(q, &values)
-            }
+            (AggregateOp::Quantile, Some(More::Values(mut values))) => quantile_of(q, &mut values),
             (AggregateOp::Sum, _) => s.value + s.aside,
             (AggregateOp::Count, _) => s.count,
             (AggregateOp::Stdvar, _) => s.value / s.count,
@@ -303,4 +300,47 @@ fn add_float(s: &mut State, v: f64) {
     }
     s.seen = true;
     s.has_float = true;
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Engine;
+    use crate::promqltest::MemoryStore;
+    use model::histogram::{CUSTOM_BOUNDS_SCHEMA, Span};
+    use model::{Histogram, Labels, Sample, Value};
+    use std::sync::Arc;
+
+    #[test]
+    fn what_follows_histograms_that_do_not_go_together_does_not_count() {
+        let exponential = Histogram {
+            count: 1.0,
+            sum: 1.0,
+            positive_spans: vec![Span { offset: 0, length: 1 }],
+            positive_buckets: vec![1.0],
+            ..Histogram::default()
+        };
+        let bounds = vec![1.0].into();
+        let custom = Histogram {
+            schema: CUSTOM_BOUNDS_SCHEMA,
+            custom_bounds: bounds,
+            ..exponential.clone()
+        };
+        let mut store = MemoryStore::default();
+        for (name, value) in [
+            ("h", Value::Histogram(Arc::new(exponential))),
+            ("i", Value::Histogram(Arc::new(custom))),
+            ("m", Value::Float(1.0)),
+        ] {
+            let labels = Labels::from_pairs([("__name__", name)]);
+            store.append(&labels, Sample { time_ms: 0, start_ms: 0, value });
+        }
+        for op in ["sum", "avg"] {
+            let query = format!("{op}({{__name__=~\"h|i|m\"}})");
+            let result = Engine::default().instant(&store, &query, 0, &Default::default()).unwrap();
+            assert_eq!(result.value.series(), 0, "{query}");
+            let wanted = "PromQL warning: vector contains a mix of histograms with exponential and \
+                          custom buckets schemas for metric name \"i\" (1:5)";
+            assert_eq!(result.warnings, [wanted], "{query}");
+        }
+    }
 }

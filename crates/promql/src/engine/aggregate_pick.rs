@@ -6,10 +6,11 @@ use super::quantile::sort_key;
 use super::values::{Grid, Point, Points, Series};
 use crate::ast::{Aggregate, AggregateOp};
 use crate::literal::{format_float, format_float_short};
-use crate::query::QueryError;
+use crate::query::{Interrupt, QueryError};
+use hashbrown::HashMap;
 use model::Labels;
+use model::sort::sort_by;
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 /// `topk`, `bottomk`, `limitk` and `limit_ratio`: the elements that they pick at each time.
 pub(super) fn pick(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Result<Vec<Series>> {
@@ -69,7 +70,7 @@ pub(super) fn pick(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Result<Vec
             }
         }
         for group in &mut members {
-            keep(e.op, *param, group, &all, i);
+            keep(e.op, *param, group, &all, i, ev.interrupt)?;
             for at in group.iter() {
                 if let Some(point) = all[*at].points.get(i) {
                     picked[*at].set_point(i, point);
@@ -98,30 +99,42 @@ pub(super) fn pick(ev: &Evaluator<'_>, e: &Aggregate, grid: &Grid) -> Result<Vec
 }
 
 /// Reduces the members of a group at time `i` to those that are picked, best first.
-fn keep(op: AggregateOp, param: f64, group: &mut Vec<usize>, all: &[Series], i: usize) {
+fn keep(
+    op: AggregateOp,
+    param: f64,
+    group: &mut Vec<usize>,
+    all: &[Series],
+    i: usize,
+    interrupt: &Interrupt,
+) -> Result<()> {
     if op == AggregateOp::LimitRatio {
         let ratio = param.clamp(-1.0, 1.0);
         group.retain(|at| {
             let offset = label_hash(&all[*at].labels) as f64 / u64::MAX as f64;
             if ratio > 0.0 { offset < ratio } else { ratio < 0.0 && offset >= 1.0 + ratio }
         });
-        return;
+        return Ok(());
     }
     let k = if param < 1.0 { 0 } else { (param as usize).min(all.len()) };
     if op != AggregateOp::Limitk {
         let value = |at: &usize| all[*at].points.floats[i];
         // Stable: of equal values, the first series stay. NaN is the last choice.
-        group.sort_by(|a, b| {
-            let (a, b) = (value(a), value(b));
-            match (a.is_nan(), b.is_nan()) {
-                (false, false) if op == AggregateOp::Topk => sort_key(&b, &a),
-                (false, false) => sort_key(&a, &b),
-                (true, true) => Ordering::Equal,
-                (a_nan, _) => a_nan.cmp(&!a_nan),
-            }
-        });
+        sort_by(
+            group,
+            || interrupt.check(),
+            |a, b| {
+                let (a, b) = (value(a), value(b));
+                match (a.is_nan(), b.is_nan()) {
+                    (false, false) if op == AggregateOp::Topk => sort_key(&b, &a),
+                    (false, false) => sort_key(&a, &b),
+                    (true, true) => Ordering::Equal,
+                    (a_nan, _) => a_nan.cmp(&!a_nan),
+                }
+            },
+        )?;
     }
     group.truncate(k);
+    Ok(())
 }
 
 /// `count_values("label", vector)`

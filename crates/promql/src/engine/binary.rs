@@ -6,10 +6,10 @@ use super::values::{Grid, Kind, Point, Points, Series, is_metadata_label};
 use crate::annotations::{Annotations, Operation};
 use crate::ast::{Binary, BinaryOp, Cardinality, Matching, Span, ValueType};
 use crate::query::QueryError;
+use hashbrown::{HashMap, HashSet};
 use model::histogram::ResetHint;
 use model::labels::{METRIC_NAME, Quoted, is_label_name};
 use model::{Histogram, Labels, Value};
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// An operator between two scalars; comparisons give 0 or 1.
@@ -141,7 +141,11 @@ fn with_scalar(
     }
     remarks.into_iter().flatten().for_each(|r| r.note(e.op, span, &mut ev.notes()));
     all.retain(|s| !s.points.is_absent());
-    if ev.options.delayed_name_removal || !renames { Ok(all) } else { merge_same_labels(all) }
+    if ev.options.delayed_name_removal || !renames {
+        Ok(all)
+    } else {
+        merge_same_labels(all, ev.interrupt)
+    }
 }
 
 fn own(point: Point<'_>) -> Value {
@@ -257,6 +261,8 @@ struct Signatures<'a> {
     names: Vec<&'a str>,
     on: bool,
     known: HashMap<Vec<u8>, usize>,
+    /// Used again and again.
+    key: Vec<u8>,
 }
 
 impl<'a> Signatures<'a> {
@@ -265,11 +271,12 @@ impl<'a> Signatures<'a> {
         if !matching.on {
             names.push(METRIC_NAME);
         }
-        Signatures { names, on: matching.on, known: HashMap::new() }
+        Signatures { names, on: matching.on, known: HashMap::new(), key: Vec::new() }
     }
 
     fn number(&mut self, labels: &Labels) -> usize {
-        let mut key = Vec::with_capacity(64);
+        let key = &mut self.key;
+        key.clear();
         for (name, value) in labels.iter().filter(|l| self.names.contains(&l.0) == self.on) {
             for part in [name, value] {
                 key.extend_from_slice(part.as_bytes());
@@ -277,7 +284,7 @@ impl<'a> Signatures<'a> {
             }
         }
         let next = self.known.len();
-        *self.known.entry(key).or_insert(next)
+        *self.known.entry_ref(key.as_slice()).or_insert(next)
     }
 
     fn all(&mut self, ev: &Evaluator<'_>, series: &[Series]) -> Result<Vec<usize>> {
@@ -325,7 +332,11 @@ fn set(
         return Ok(lhs);
     }
     lhs.extend(rhs);
-    if ev.options.delayed_name_removal && grid.single { Ok(lhs) } else { merge_same_labels(lhs) }
+    if ev.options.delayed_name_removal && grid.single {
+        Ok(lhs)
+    } else {
+        merge_same_labels(lhs, ev.interrupt)
+    }
 }
 
 /// An operator between two vectors.

@@ -1,27 +1,24 @@
 //! Evaluates expressions: every kind of expression ends here, and series stream from here to whatever
 //! folds or collects them.
 
+use super::account::{Counted, Looked};
 use super::explain::Tracer;
 use super::over_time::{self, Kernel, Step};
 use super::rate::Windows;
 use super::select::{Reach, Reference, Want, What};
 use super::shared::Shared;
-use super::values::{
-    Counting, Evaluated, Grid, Kind, Point, Points, RangeSeries, Series, is_metadata_label,
-};
+use super::values::{Evaluated, Grid, Kind, Point, Points, RangeSeries, Series, is_metadata_label};
 use super::window::{Bounds, Samples};
-use super::{
-    Counted, aggregate, binary, functions, label_functions, merge_same_labels, same_labelset,
-};
+use super::{aggregate, binary, functions, label_functions, merge_same_labels, same_labelset};
 use crate::annotations::Annotations;
 use crate::ast::{BinaryOp, Call, Expr, MatrixSelector, Span, Subquery, ValueType};
 use crate::memory::Reserved;
 use crate::query::{EngineOptions, Interrupt, MatrixSeries, QueryError, QueryOptions};
+use hashbrown::HashSet;
 use model::histogram::ResetHint;
 use model::labels::{METRIC_NAME, Quoted};
 use model::{Columns, Labels, MatchOp, Matcher, Storage};
 use std::cell::{RefCell, RefMut};
-use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) type Result<T> = std::result::Result<T, QueryError>;
@@ -57,7 +54,8 @@ impl<'a> Evaluator<'a> {
         grid: Grid,
     ) -> Evaluator<'a> {
         let reserved = Reserved::new(query.memory.pool.clone());
-        let counted = Counted { per_step: vec![0; grid.count], reserved, ..Counted::default() };
+        let looked = Looked::new(grid.count);
+        let counted = Counted { looked, reserved, ..Counted::default() };
         let (notes, counted) = (RefCell::default(), RefCell::new(counted));
         Evaluator {
             storage,
@@ -97,7 +95,7 @@ impl<'a> Evaluator<'a> {
             Expr::Number(n) => self.floats(grid, |_| n.value),
             Expr::Paren(e) => self.scalar(&e.expr, grid),
             Expr::StepInvariant(e) => {
-                let value = self.scalar(e, &grid.first())?;
+                let value = self.once(grid, |first| self.scalar(e, first))?;
                 let value = value.first().copied().unwrap_or(f64::NAN);
                 self.floats(grid, |_| value)
             }
@@ -176,27 +174,30 @@ impl<'a> Evaluator<'a> {
         match expr {
             Expr::Vector(v) => self.stream_selector(v, Want::Value, looked_at, grid, sink),
             Expr::Paren(e) => self.stream_for(looked_at, &e.expr, grid, sink),
-            Expr::StepInvariant(e) => self.stream(e, &grid.first(), &mut |series| {
-                let mut repeated = Series {
-                    labels: series.labels.clone(),
-                    drop_name: series.drop_name,
-                    points: Points::absent(grid.count),
-                };
-                if let Some(point) = series.points.get(0) {
-                    (0..grid.count).for_each(|i| repeated.points.set_point(i, point));
-                }
-                sink(&mut repeated)
+            Expr::StepInvariant(e) => self.once(grid, |first| {
+                self.stream(e, first, &mut |series| {
+                    let mut repeated = Series {
+                        labels: series.labels.clone(),
+                        drop_name: series.drop_name,
+                        points: Points::absent(grid.count),
+                    };
+                    if let Some(point) = series.points.get(0) {
+                        (0..grid.count).for_each(|i| repeated.points.set_point(i, point));
+                    }
+                    sink(&mut repeated)
+                })
             }),
             Expr::Unary(e) if !e.minus => self.stream(&e.expr, grid, sink),
             Expr::Unary(e) => {
                 let before = self.held();
                 let mut all = self.vector(&e.expr, grid)?;
                 for series in &mut all {
+                    self.interrupt.check()?;
                     self.drop_name(series);
                     negate(&mut series.points);
                 }
                 if !self.options.delayed_name_removal {
-                    all = merge_same_labels(all)?;
+                    all = merge_same_labels(all, self.interrupt)?;
                 }
                 self.emit(all, before, sink)
             }
@@ -269,7 +270,7 @@ impl<'a> Evaluator<'a> {
         let before = self.held();
         let mut all = self.vector(arg, grid)?;
         all.retain_mut(&mut apply);
-        self.emit(merge_same_labels(all)?, before, sink)
+        self.emit(merge_same_labels(all, self.interrupt)?, before, sink)
     }
 
     /// Maps the floats of a series and drops its name; whether anything is left.
@@ -328,7 +329,10 @@ impl<'a> Evaluator<'a> {
         // What fails in the subquery is told before what fails in other arguments.
         let source = match arg {
             Expr::Subquery(s) => {
-                let (inner, all) = self.subquery(s, grid)?;
+                let inner = self.subquery_grid(s, grid)?;
+                let windows = (s.modifiers.offset_ms, s.range_ms);
+                let all =
+                    self.windowed_subquery(&inner, grid, windows, || self.subquery(s, &inner))?;
                 Source::Subquery(inner, all)
             }
             Expr::Matrix(m) => Source::Selector(m),
@@ -396,6 +400,7 @@ impl<'a> Evaluator<'a> {
             std::mem::swap(&mut samples.float_times, &mut columns.times_ms);
             std::mem::swap(&mut samples.floats, &mut columns.floats);
             std::mem::swap(&mut samples.float_starts, &mut columns.starts_ms);
+            std::mem::swap(&mut samples.float_weights, &mut columns.weights);
             if out.points.is_absent() {
                 return Ok(());
             }
@@ -430,7 +435,9 @@ impl<'a> Evaluator<'a> {
                 let after = if v.smoothed { self.lookback } else { 0 };
                 let func = context.call.func.name;
                 let counts_only = v.counts_only;
-                let reach = Reach { before, after, range: m.range_ms, func, counts_only };
+                let keep = context.kernel.keep.filter(|_| !v.anchored && !v.smoothed);
+                let (range, span) = (m.range_ms, context.arg_span);
+                let reach = Reach { before, after, range, func, counts_only, keep, span };
                 let reference = context.range.reference;
                 let what = What {
                     matchers: &v.matchers,
@@ -472,7 +479,7 @@ impl<'a> Evaluator<'a> {
         grid: &Grid,
         points: &mut Points,
     ) {
-        let Range { reference, range_ms, .. } = context.range;
+        let Range { reference, range_ms, subquery, .. } = context.range;
         let (counter, per_second) = context.kernel.extrapolates.unwrap_or_default();
         if counter {
             samples.find_resets();
@@ -480,7 +487,8 @@ impl<'a> Evaluator<'a> {
         let ends = (0..grid.count).map(|i| reference.time(grid.time(i)));
         let windows =
             windows.get(samples.times_id, || Windows::of(samples, ends, range_ms, per_second));
-        self.count_each(grid, windows.lengths());
+        let fresh = if subquery { 0 } else { usize::MAX };
+        self.count_windows(windows.lengths(), windows.fresh().map(|n| n.min(fresh)));
         points.reset(grid.count);
         windows.values(samples, counter, range_ms, per_second, |i, v| points.set_float(i, v));
     }
@@ -494,7 +502,7 @@ impl<'a> Evaluator<'a> {
         grid: &Grid,
         points: &mut Points,
     ) -> Result<()> {
-        let Range { reference, range_ms, anchored, smoothed, .. } = context.range;
+        let Range { reference, range_ms, anchored, smoothed, subquery } = context.range;
         let extended = if anchored || smoothed { self.lookback } else { 0 };
         let after = if smoothed { self.lookback } else { 0 };
         if context.kernel.uses_resets {
@@ -526,7 +534,14 @@ impl<'a> Evaluator<'a> {
             if window.is_empty() {
                 continue;
             }
-            self.count(grid, i, window.weight());
+            let weight = window.weight();
+            let fresh = match i {
+                _ if subquery => 0, // it counted for itself
+                0 => weight,
+                _ if reference.at.is_some() => 0,
+                _ => window.weight_after(step.end_ms + after - grid.step),
+            };
+            self.count_window(i, weight, fresh);
             for (slot, values) in scalars.iter_mut().zip(context.scalars) {
                 *slot = values[i];
             }
@@ -539,8 +554,8 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    /// Evaluates the expression of a subquery at the times that its windows need.
-    fn subquery(&self, s: &Subquery, grid: &Grid) -> Result<(Grid, Vec<Series>)> {
+    /// The times of a subquery's expression that its windows need.
+    fn subquery_grid(&self, s: &Subquery, grid: &Grid) -> Result<Grid> {
         let reference = Reference::of(&s.modifiers);
         let step = if s.step_ms > 0 { s.step_ms } else { self.options.subquery_step_ms.max(1) };
         let (first, last) = (reference.time(grid.start), reference.time(grid.end()));
@@ -549,25 +564,31 @@ impl<'a> Evaluator<'a> {
         let before = first - s.range_ms;
         let multiple = before / step * step;
         let start = if multiple <= before { multiple + step } else { multiple };
-        let counting = Counting::Not;
         if last < start {
-            return Ok((Grid { start, step, count: 0, single: false, counting }, Vec::new()));
+            return Ok(Grid { start, step, count: 0, single: false });
         }
         let count = ((last - start) / step) as usize + 1;
         if count > self.options.max_samples {
             return Err(QueryError::TooManySamples("query execution".into()));
         }
-        let inner = Grid { start, step, count, single: start == last, counting };
-        // The values of a series, and the columns that are made of them.
-        self.hold_bytes(25 * count)?;
-        let mut all = self.vector(&s.expr, &inner)?;
+        Ok(Grid { start, step, count, single: start == last })
+    }
+
+    /// Evaluates the expression of a subquery.
+    fn subquery(&self, s: &Subquery, inner: &Grid) -> Result<Vec<Series>> {
+        if inner.count == 0 {
+            return Ok(Vec::new());
+        }
+        // The values of a series, the columns that are made of them, and what is counted.
+        self.hold_bytes(33 * inner.count)?;
+        let mut all = self.vector(&s.expr, inner)?;
         for histogram in all.iter_mut().flat_map(|s| s.points.histograms.iter_mut().flatten()) {
             // What a hint says holds for neighbouring samples, and these need not be neighbours.
             if matches!(histogram.reset_hint, ResetHint::Reset | ResetHint::NotReset) {
                 Arc::make_mut(histogram).reset_hint = ResetHint::Unknown;
             }
         }
-        Ok((inner, all))
+        Ok(all)
     }
 
     /// The points that there are, as a store would give them.
@@ -592,13 +613,13 @@ impl<'a> Evaluator<'a> {
     fn matrix(&self, expr: &Expr, grid: &Grid) -> Result<Vec<RangeSeries>> {
         match expr {
             Expr::Paren(e) => self.matrix(&e.expr, grid),
-            Expr::StepInvariant(e) => self.matrix(e, &grid.first()),
+            Expr::StepInvariant(e) => self.once(grid, |first| self.matrix(e, first)),
             Expr::Matrix(m) => self.range_series(m, grid),
             Expr::Subquery(s) => {
-                let (inner, all) = self.subquery(s, grid)?;
+                let inner = self.subquery_grid(s, grid)?;
+                let all = self.whole_subquery(&inner, || self.subquery(s, &inner))?;
                 let mut out = Vec::with_capacity(all.len());
                 for series in all {
-                    self.count(grid, 0, series.points.weight());
                     let mut columns = Columns::default();
                     self.fill_columns(&series.points, &inner, &mut columns)?;
                     let mut range = MatrixSeries { labels: series.labels, ..Default::default() };

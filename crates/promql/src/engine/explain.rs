@@ -99,6 +99,15 @@ impl Tracer {
         state.switch(node);
     }
 
+    /// Samples of `node` were read from summaries of these widths.
+    pub fn summarized(&self, node: usize, widths_ms: &[i64]) {
+        let what = &mut self.0.borrow_mut().nodes[node].what;
+        let told = format!(" (companions of {})", crate::duration::format_durations(widths_ms));
+        if !what.ends_with(&told) {
+            what.push_str(&told);
+        }
+    }
+
     /// The tree, after `series` were answered.
     pub fn finish(self, series: usize) -> Explained {
         let mut state = self.0.into_inner();

@@ -8,10 +8,11 @@ use super::{histogram_functions, merge_same_labels, same_labelset};
 use crate::ast::{Call, Expr};
 use crate::calendar::{Date, date, days_in_month};
 use crate::query::QueryError;
+use hashbrown::HashSet;
 use model::labels::METRIC_NAME;
+use model::sort::sort_by;
 use model::{Labels, LabelsBuilder, MatchOp};
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 /// Go's `math.Max`: NaN if either is.
 pub(super) fn go_max(a: f64, b: f64) -> f64 {
@@ -174,7 +175,11 @@ pub(super) fn vector_call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Resul
         if let Some(map) = float_map(ev, call, grid)? {
             all.retain_mut(|series| ev.map_floats(series, grid, &*map));
         }
-        return if ev.options.delayed_name_removal { Ok(all) } else { merge_same_labels(all) };
+        return if ev.options.delayed_name_removal {
+            Ok(all)
+        } else {
+            merge_same_labels(all, ev.interrupt)
+        };
     }
     match name {
         "vector" => Ok(vec![of_floats(Labels::empty(), ev.scalar(&call.args[0], grid)?)]),
@@ -253,7 +258,7 @@ fn timestamp(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>
         }
     }
     all.iter_mut().for_each(|s| ev.drop_name(s));
-    if ev.options.delayed_name_removal { Ok(all) } else { merge_same_labels(all) }
+    if ev.options.delayed_name_removal { Ok(all) } else { merge_same_labels(all, ev.interrupt) }
 }
 
 fn sort(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
@@ -265,21 +270,26 @@ fn sort(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
     if name.starts_with("sort_by_label") {
         let names: Vec<String> = call.args[1..].iter().map(|a| ev.string(a)).collect();
         let descending = name.ends_with("desc");
-        all.sort_by(|a, b| {
-            let by_names = names.iter().map(|n| {
-                let get = |s: &Series| s.labels.get(n).unwrap_or("").to_string();
-                natural_order(&get(a), &get(b))
-            });
-            let order = by_names
-                .into_iter()
-                .find(|o| *o != Ordering::Equal)
-                .unwrap_or_else(|| a.labels.cmp(&b.labels));
-            if descending { order.reverse() } else { order }
-        });
+        sort_by(
+            &mut all,
+            || ev.interrupt.check(),
+            |a, b| {
+                let by_names = names.iter().map(|n| {
+                    let get = |s: &Series| s.labels.get(n).unwrap_or("").to_string();
+                    natural_order(&get(a), &get(b))
+                });
+                let order = by_names
+                    .into_iter()
+                    .find(|o| *o != Ordering::Equal)
+                    .unwrap_or_else(|| a.labels.cmp(&b.labels));
+                if descending { order.reverse() } else { order }
+            },
+        )?;
         return Ok(all);
     }
     // Histograms have no order.
     for series in &mut all {
+        ev.interrupt.check()?;
         for i in 0..grid.count {
             if series.points.float(i).is_none() {
                 series.points.clear(i);
@@ -289,20 +299,27 @@ fn sort(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
     all.retain(|s| !s.points.is_absent());
     if grid.single {
         let value = |s: &Series| s.points.floats[0];
-        all.sort_by(|a, b| {
-            // NaN comes last either way.
-            let (a, b) = (value(a), value(b));
-            match (a.is_nan(), b.is_nan()) {
-                (false, false) if name == "sort" => sort_key(&a, &b),
-                (false, false) => sort_key(&b, &a),
-                (a_nan, b_nan) => a_nan.cmp(&b_nan),
-            }
-        });
+        sort_by(
+            &mut all,
+            || ev.interrupt.check(),
+            |a, b| {
+                // NaN comes last either way.
+                let (a, b) = (value(a), value(b));
+                match (a.is_nan(), b.is_nan()) {
+                    (false, false) if name == "sort" => sort_key(&a, &b),
+                    (false, false) => sort_key(&b, &a),
+                    (a_nan, b_nan) => a_nan.cmp(&b_nan),
+                }
+            },
+        )?;
     }
     if !ev.options.delayed_name_removal && grid.single {
         let mut seen = HashSet::new();
-        if !all.iter().all(|s| seen.insert(s.labels.clone())) {
-            return Err(same_labelset());
+        for series in &all {
+            ev.interrupt.check()?;
+            if !seen.insert(series.labels.clone()) {
+                return Err(same_labelset());
+            }
         }
     }
     Ok(all)

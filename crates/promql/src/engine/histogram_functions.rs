@@ -9,9 +9,9 @@ use super::values::{Grid, Point, Points, Series};
 use crate::annotations::Monotonicity;
 use crate::ast::{Call, Span};
 use crate::literal::{format_float_short, parse_float};
+use hashbrown::HashMap;
 use model::histogram::kahan_add;
 use model::{Histogram, Labels};
-use std::collections::HashMap;
 
 /// Evaluates a `histogram_…` function.
 pub(super) fn call(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<Series>> {
@@ -68,6 +68,7 @@ fn of_each(
 ) -> Result<Vec<Series>> {
     let mut all = ev.vector(&call.args[0], grid)?;
     for series in &mut all {
+        ev.interrupt.check()?;
         let mut points = Points::absent(grid.count);
         for i in 0..grid.count {
             if let Some(Point::Histogram(h)) = series.points.get(i) {
@@ -78,7 +79,7 @@ fn of_each(
         ev.drop_name(series);
     }
     all.retain(|s| !s.points.is_absent());
-    if ev.options.delayed_name_removal { Ok(all) } else { merge_same_labels(all) }
+    if ev.options.delayed_name_removal { Ok(all) } else { merge_same_labels(all, ev.interrupt) }
 }
 
 /// The variance, each observation taken to lie in the middle of its bucket.
@@ -130,6 +131,7 @@ fn ask(
     let mut classics: Vec<Classic> = Vec::new();
     let mut by_labels: HashMap<Labels, usize> = HashMap::new();
     for (at, series) in all.iter().enumerate() {
+        ev.interrupt.check()?;
         if !series.points.kinds.contains(&super::values::Kind::Float) {
             continue;
         }
@@ -153,6 +155,7 @@ fn ask(
         // Where both kinds have the same labels at a time, neither is answered.
         let mut mixed: HashMap<usize, Vec<bool>> = HashMap::new();
         for series in all.iter().filter(|s| !s.points.histograms.is_empty()) {
+            ev.interrupt.check()?;
             let twin = by_labels.get(&series.labels).copied();
             let mut points = Points::absent(grid.count);
             for i in 0..grid.count {
@@ -182,6 +185,7 @@ fn ask(
             answers.push(Series { labels, drop_name, points });
         }
         for (at, classic) in classics.iter().enumerate() {
+            ev.interrupt.check()?;
             let mut points = Points::absent(grid.count);
             let mut buckets = Vec::with_capacity(classic.buckets.len());
             for i in 0..grid.count {
@@ -230,7 +234,7 @@ fn ask(
             }
         }
     }
-    if delayed && grid.single { Ok(out) } else { merge_same_labels(out) }
+    if delayed && grid.single { Ok(out) } else { merge_same_labels(out, ev.interrupt) }
 }
 
 /// The quantile may differ from step to step; then a series has its part under each.

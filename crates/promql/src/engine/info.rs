@@ -5,11 +5,12 @@ use super::binary::braced;
 use super::evaluate::{Evaluator, Result};
 use super::select::{Reach, Reference, Want, What};
 use super::values::{Grid, Points, Series};
-use crate::ast::{At, Call, Expr, Modifiers, ValueType};
+use crate::ast::{At, Call, Expr, Modifiers, Span, ValueType};
 use crate::query::QueryError;
+use hashbrown::HashMap;
 use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder, MatchOp, Matcher};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The labels by which series and info metrics are matched.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -166,8 +167,15 @@ fn fetch(
             });
         }
         matchers.extend(data.iter().chain(names).cloned());
-        let reach =
-            Reach { before: ev.lookback, after: 0, range: 0, func: "info", counts_only: false };
+        let reach = Reach {
+            before: ev.lookback,
+            after: 0,
+            range: 0,
+            func: "info",
+            counts_only: false,
+            keep: None,
+            span: Span::default(),
+        };
         let what = What::whole(&matchers, reference);
         ev.read(&what, &reach, grid, &mut |labels, columns| {
             let mut points = Points::absent(grid.count);

@@ -22,13 +22,14 @@ pub(super) fn replace(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Ve
     let mut all = ev.vector(&call.args[0], grid)?;
     let mut captures = regex.create_captures();
     for series in &mut all {
+        ev.interrupt.check()?;
         let value = series.labels.get(source).unwrap_or("").to_string();
         regex.captures(&value, &mut captures);
         if captures.is_match() {
             set(series, destination, &expand(replacement, &value, &captures));
         }
     }
-    merge_same_labels(all)
+    merge_same_labels(all, ev.interrupt)
 }
 
 /// `label_join(vector, destination, separator, source…)`
@@ -43,12 +44,13 @@ pub(super) fn join(ev: &Evaluator<'_>, call: &Call, grid: &Grid) -> Result<Vec<S
     check_name(ev, &call.args[1], "destination", "label_join")?;
     let mut all = ev.vector(&call.args[0], grid)?;
     for series in &mut all {
+        ev.interrupt.check()?;
         let values: Vec<&str> =
             sources.iter().map(|s| series.labels.get(s).unwrap_or("")).collect();
         let joined = values.join(separator);
         set(series, destination, &joined);
     }
-    merge_same_labels(all)
+    merge_same_labels(all, ev.interrupt)
 }
 
 fn check_name(ev: &Evaluator<'_>, arg: &Expr, what: &str, function: &str) -> Result<()> {

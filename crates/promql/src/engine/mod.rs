@@ -19,6 +19,7 @@ mod over_time;
 mod prepare;
 mod quantile;
 mod rate;
+mod resume;
 mod select;
 mod shared;
 mod values;
@@ -26,17 +27,20 @@ mod window;
 
 use crate::annotations::Annotations;
 use crate::ast::{Expr, ValueType};
+use crate::cache;
 use crate::query::{
-    EngineOptions, MatrixSeries, QueryError, QueryOptions, QueryResult, QueryStats, QueryValue,
-    VectorSample,
+    EngineOptions, Interrupt, MatrixSeries, QueryError, QueryOptions, QueryResult, QueryStats,
+    QueryValue, VectorSample,
 };
-use account::Counted;
+use account::{Counted, Looked};
 use evaluate::Evaluator;
 use explain::Tracer;
+use hashbrown::HashMap;
+use model::sort::sort_by;
 use model::{Labels, Storage, Value};
-use std::collections::HashMap;
 use std::time::Instant;
-use values::{Counting, Evaluated, Grid, Point, Series, is_metadata_label};
+pub(crate) use values::Grid;
+use values::{Evaluated, Point, Series, is_metadata_label};
 
 pub(crate) use prepare::depends_on_time;
 pub(crate) use quantile::almost_equal;
@@ -67,8 +71,7 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let expr = crate::parse_with(query, self.options.parse)?;
-        let counting = Counting::PerStep;
-        let grid = Grid { start: time_ms, step: 1, count: 1, single: true, counting };
+        let grid = Grid { start: time_ms, step: 1, count: 1, single: true };
         self.run(storage, query, expr, grid, 0, time_ms, options, true)
     }
 
@@ -100,9 +103,21 @@ impl Engine {
             return Err(QueryError::TooManySamples("query execution".into()));
         }
         let single = start_ms == end_ms;
-        let counting = Counting::PerStep;
-        let grid = Grid { start: start_ms, step: step_ms, count, single, counting };
-        self.run(storage, query, expr, grid, step_ms, end_ms, options, false)
+        let grid = Grid { start: start_ms, step: step_ms, count, single };
+        let lookback_ms = self.lookback_ms(options);
+        let may_resume = count > 1 && !options.explain && cache::goes_on(&expr);
+        let run = |grid| self.run(storage, query, expr, grid, step_ms, end_ms, options, false);
+        match options.cache.as_ref().filter(|_| may_resume).zip(storage.mark()) {
+            None => run(grid),
+            Some((cache, mark)) => {
+                let key = cache::Key::new(query, &grid, lookback_ms);
+                resume::range(cache, (key, mark), storage, grid, options, run)
+            }
+        }
+    }
+
+    fn lookback_ms(&self, options: &QueryOptions) -> i64 {
+        options.lookback_ms.filter(|l| *l > 0).unwrap_or(self.options.lookback_ms)
     }
 
     #[allow(clippy::too_many_arguments)] // one private caller for each kind of query
@@ -120,7 +135,7 @@ impl Engine {
         let begin = Instant::now();
         prepare::prepare(&mut expr, grid.start, end_ms, step_ms)?;
         let preparing = begin.elapsed();
-        let lookback = options.lookback_ms.filter(|l| *l > 0).unwrap_or(self.options.lookback_ms);
+        let lookback = self.lookback_ms(options);
         let mut evaluator = Evaluator::new(storage, &self.options, lookback, options, grid);
         evaluator.tracer = options.explain.then(|| Tracer::new(query));
         let kind = expr.value_type();
@@ -134,9 +149,9 @@ impl Engine {
         }
         let begin = Instant::now();
         let mut value = if instant {
-            instant_value(value, grid.start)
+            instant_value(value, grid.start, &options.interrupt)?
         } else {
-            range_value(value, &grid, kind)
+            range_value(value, &grid, kind, &options.interrupt)?
         };
         if delayed {
             merge_results(&mut value)?;
@@ -155,17 +170,25 @@ impl Engine {
 }
 
 fn query_stats(counted: Counted, grid: &Grid) -> QueryStats {
+    let Looked { total, read } = counted.looked;
+    let by_step = |counts: Vec<u64>| (0..).map(|i| grid.time(i)).zip(counts).collect();
     QueryStats {
-        total_samples: counted.per_step.iter().sum(),
+        total_samples: total.iter().sum(),
+        read_samples: read.iter().sum(),
         peak_samples: counted.peak as u64,
         peak_bytes: counted.peak_bytes,
-        samples_per_step: (0..).map(|i| grid.time(i)).zip(counted.per_step).collect(),
+        samples_per_step: by_step(total),
+        read_per_step: by_step(read),
         ..QueryStats::default()
     }
 }
 
-fn instant_value(value: Evaluated, time: i64) -> QueryValue {
-    match value {
+fn instant_value(
+    value: Evaluated,
+    time: i64,
+    interrupt: &Interrupt,
+) -> Result<QueryValue, QueryError> {
+    Ok(match value {
         Evaluated::Scalar(v) => QueryValue::Scalar(time, v.first().copied().unwrap_or(f64::NAN)),
         Evaluated::String(s) => QueryValue::String(time, s),
         Evaluated::Vector(series) => QueryValue::Vector(
@@ -182,23 +205,34 @@ fn instant_value(value: Evaluated, time: i64) -> QueryValue {
         ),
         Evaluated::Matrix(series) => {
             let mut all: Vec<MatrixSeries> = series.into_iter().map(|s| s.series).collect();
-            all.sort_by(|a, b| a.labels.cmp(&b.labels));
+            sort_by(&mut all, || interrupt.check(), |a, b| a.labels.cmp(&b.labels))?;
             QueryValue::Matrix(all)
         }
-    }
+    })
 }
 
-fn range_value(value: Evaluated, grid: &Grid, kind: ValueType) -> QueryValue {
+fn range_value(
+    value: Evaluated,
+    grid: &Grid,
+    kind: ValueType,
+    interrupt: &Interrupt,
+) -> Result<QueryValue, QueryError> {
     let mut all = match value {
-        Evaluated::Vector(series) => series.into_iter().map(|s| to_matrix(s, grid)).collect(),
+        Evaluated::Vector(series) => {
+            let each = series.into_iter().map(|s| {
+                interrupt.check()?;
+                Ok(to_matrix(s, grid))
+            });
+            each.collect::<Result<Vec<_>, QueryError>>()?
+        }
         Evaluated::Scalar(values) if kind == ValueType::Scalar => {
             let floats = (0..).map(|i| grid.time(i)).zip(values).collect();
             vec![MatrixSeries { floats, ..MatrixSeries::default() }]
         }
         _ => Vec::new(),
     };
-    all.sort_by(|a: &MatrixSeries, b| a.labels.cmp(&b.labels));
-    QueryValue::Matrix(all)
+    sort_by(&mut all, || interrupt.check(), |a, b| a.labels.cmp(&b.labels))?;
+    Ok(QueryValue::Matrix(all))
 }
 
 fn to_matrix(series: Series, grid: &Grid) -> MatrixSeries {
@@ -268,10 +302,11 @@ fn merge_results(value: &mut QueryValue) -> Result<(), QueryError> {
 }
 
 /// Merges series of equal labels; fails where two have a value at the same time.
-fn merge_same_labels(all: Vec<Series>) -> Result<Vec<Series>, QueryError> {
+fn merge_same_labels(all: Vec<Series>, interrupt: &Interrupt) -> Result<Vec<Series>, QueryError> {
     let mut out: Vec<Series> = Vec::with_capacity(all.len());
     let mut index: HashMap<Labels, usize> = HashMap::with_capacity(all.len());
     for series in all {
+        interrupt.check()?;
         match index.get(&series.labels) {
             Some(&at) => {
                 if out[at].points.merge(&series.points) {

@@ -8,7 +8,7 @@ use crate::annotations::{Annotations, Operation};
 use crate::ast::Span;
 use crate::query::QueryError;
 use model::histogram::{IncompatibleSchemas, ResetHint, kahan_add};
-use model::{Histogram, Labels, Value};
+use model::{Histogram, Keep, Labels, Value};
 use std::cell::{RefCell, RefMut};
 use std::sync::Arc;
 
@@ -61,6 +61,8 @@ pub(super) struct Kernel {
     pub uses_resets: bool,
     /// Where it extrapolates: whether it takes samples for a counter's, and whether it gives a rate.
     pub extrapolates: Option<(bool, bool)>,
+    /// What it makes of a window, where it needs not all samples for that.
+    pub keep: Option<Keep>,
     /// Gives the value of a window that is not empty.
     pub run: fn(&Window<'_>, &Step<'_>) -> Result<Option<Value>>,
 }
@@ -78,7 +80,7 @@ pub(super) fn kernel(name: &str) -> Option<Kernel> {
         "changes" => |w, s| Ok(rate::changes(w, s)),
         "sum_over_time" => |w, s| Ok(sum(w, s)),
         "avg_over_time" => |w, s| Ok(average(w, s)),
-        "count_over_time" => |w, _| float(w.len() as f64),
+        "count_over_time" => |w, _| float((w.float_count() + w.histograms.len()) as f64),
         "present_over_time" | "absent_over_time" => |_, _| float(1.0),
         "first_over_time" => |w, _| Ok(first(w)),
         "last_over_time" => |w, _| Ok(last(w)),
@@ -114,7 +116,22 @@ pub(super) fn kernel(name: &str) -> Option<Kernel> {
         "delta" => Some((false, false)),
         _ => None,
     };
-    Some(Kernel { uses_resets, extrapolates, run })
+    let keep = match name {
+        "rate" | "increase" | "resets" => Some(Keep::Falls),
+        "sum_over_time" | "avg_over_time" => Some(Keep::Sum),
+        "min_over_time" => Some(Keep::Min),
+        "max_over_time" => Some(Keep::Max),
+        "count_over_time"
+        | "present_over_time"
+        | "absent_over_time"
+        | "first_over_time"
+        | "last_over_time"
+        | "ts_of_first_over_time"
+        | "ts_of_last_over_time"
+        | "delta" => Some(Keep::Ends),
+        _ => None,
+    };
+    Some(Kernel { uses_resets, extrapolates, keep, run })
 }
 
 fn float(value: f64) -> Result<Option<Value>> {
@@ -183,9 +200,25 @@ fn average(w: &Window<'_>, s: &Step<'_>) -> Option<Value> {
     let Some((first, rest)) = w.floats.split_first() else {
         return of_histograms(w, s, HistogramTotal::average);
     };
+    if !w.float_weights.is_empty() {
+        return Some(Value::Float(average_of_sums(w)));
+    }
     let mut mean = Mean::new(*first);
     rest.iter().for_each(|v| mean.add(*v));
     Some(Value::Float(mean.value()))
+}
+
+/// The mean where floats are sums of several samples.
+fn average_of_sums(w: &Window<'_>) -> f64 {
+    let count = w.float_count() as f64;
+    let total = |scale: f64| {
+        let add = |(sum, lost), value: &f64| kahan_add(*value / scale, sum, lost);
+        let (sum, lost) = w.floats.iter().fold((0.0, 0.0), add);
+        if f64::is_infinite(sum) { sum } else { sum + lost }
+    };
+    let sum = total(1.0);
+    // Beyond all numbers, but the mean need not be.
+    if sum.is_infinite() { total(count) } else { sum / count }
 }
 
 /// A running mean: by the sum, or where that grows beyond all numbers, by increments.

@@ -48,7 +48,7 @@ pub(super) fn extrapolated(
         let mut h = result?;
         let to_zero = (h.count > 0.0 && w.histograms[0].count >= 0.0)
             .then(|| w.histograms[0].count / h.count);
-        h.scale(factor(times, s, begun, counter, to_zero, per_second));
+        h.scale(factor(times, times.len(), s, begun, counter, to_zero, per_second));
         return Some(Value::Histogram(Arc::new(h)));
     }
     let times = w.float_times;
@@ -69,7 +69,8 @@ pub(super) fn extrapolated(
     if begun.is_some() {
         result += first;
     }
-    Some(Value::Float(result * factor(times, s, begun, counter, to_zero, per_second)))
+    let count = w.float_count();
+    Some(Value::Float(result * factor(times, count, s, begun, counter, to_zero, per_second)))
 }
 
 /// The windows of `rate`, `increase` and `delta` over floats, one a step: what follows from times alone.
@@ -110,7 +111,7 @@ impl Windows {
             let w = samples.window(&mut bounds, end_ms - range_ms, end_ms);
             let reach = match w.float_times {
                 [] | [_] => Reach::default(),
-                times => Reach::of(times, end_ms - range_ms, end_ms),
+                times => Reach::of(times, w.float_count(), end_ms - range_ms, end_ms),
             };
             let factor = reach.factor(reach.to_start, range_ms, per_second);
             let (from, to) = (w.first_float as u32, (w.first_float + w.floats.len()) as u32);
@@ -122,6 +123,12 @@ impl Windows {
     /// How many samples each step's window has.
     pub fn lengths(&self) -> impl Iterator<Item = usize> {
         self.steps.iter().map(|s| (s.to - s.from) as usize)
+    }
+
+    /// How many of them the windows before did not have.
+    pub fn fresh(&self) -> impl Iterator<Item = usize> {
+        let known = std::iter::once(0).chain(self.steps.iter().map(|s| s.to));
+        self.steps.iter().zip(known).map(|(s, k)| (s.to - s.to.min(s.from.max(k))) as usize)
     }
 
     /// Gives the value of each step that has one, as [`extrapolated`] computes it.
@@ -166,13 +173,13 @@ impl Windows {
 }
 
 impl Reach {
-    /// Of the times of a window, of which there are two at least.
-    fn of(times: &[i64], start_ms: i64, end_ms: i64) -> Reach {
+    /// Of the times of a window, of which there are two at least, and how many samples they stand for.
+    fn of(times: &[i64], count: usize, start_ms: i64, end_ms: i64) -> Reach {
         let (first, last) = (times[0], times[times.len() - 1]);
         let mut to_start = (first - start_ms) as f64 / 1000.0;
         let mut to_end = (end_ms - last) as f64 / 1000.0;
         let sampled = (last - first) as f64 / 1000.0;
-        let average = sampled / (times.len() - 1) as f64;
+        let average = sampled / count.saturating_sub(1).max(1) as f64;
         let threshold = average * 1.1;
         if to_start >= threshold {
             to_start = average / 2.0;
@@ -230,6 +237,7 @@ fn corrected_with_starts(w: &Window<'_>, starts: &[i64], s: &Step<'_>, increase:
 /// window: up to the ends where samples are near them, else by half a sample's distance.
 fn factor(
     times: &[i64],
+    count: usize,
     s: &Step<'_>,
     begun: Option<i64>,
     counter: bool,
@@ -242,7 +250,7 @@ fn factor(
     let mut sampled = (last - first) as f64 / 1000.0;
     let mut average = 0.0;
     if times.len() > 1 {
-        average = sampled / (times.len() - 1) as f64;
+        average = sampled / count.saturating_sub(1).max(1) as f64;
     }
     let threshold = average * 1.1;
     if let Some(begun) = begun {

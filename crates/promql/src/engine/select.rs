@@ -1,16 +1,17 @@
 //! Reads series from the store: the values of instant selectors, and the raw columns on which the
 //! window kernels run.
 
+use super::account::is_pause;
 use super::evaluate::{Evaluator, LookedAt, Result};
 use super::shared::Shared;
 use super::values::{Grid, Kind, Points, RangeSeries, Series};
 use super::window::{Bounds, Samples};
-use crate::ast::{At, MatrixSelector, Modifiers, VectorSelector};
+use crate::ast::{At, MatrixSelector, Modifiers, Span, VectorSelector};
 use crate::query::{Interrupt, MatrixSeries, QueryError};
 use model::histogram::ResetHint;
 use model::labels::METRIC_NAME;
 use model::value::is_stale;
-use model::{Columns, Hints, Histogram, Labels, Matcher, ReadError, Selection};
+use model::{Columns, Hints, Histogram, Keep, Labels, MatchOp, Matcher, ReadError, Selection};
 use std::sync::Arc;
 
 /// What an instant selector gives at each time.
@@ -73,6 +74,10 @@ pub(super) struct Reach<'a> {
     pub func: &'a str,
     /// Only counts and sums of histograms matter.
     pub counts_only: bool,
+    /// What is made of each window, where fewer samples would do as well.
+    pub keep: Option<Keep>,
+    /// Where the selector stands in the query.
+    pub span: Span,
 }
 
 /// The sample that counts at each step; [`NOWHERE`] where there is none that is not too old.
@@ -80,8 +85,6 @@ pub(super) struct Reach<'a> {
 pub(super) struct Positions(Vec<u32>);
 
 const NOWHERE: u32 = u32::MAX;
-/// In long loops is looked this often, less one, whether the query was stopped.
-const PAUSE: usize = 0x3fff;
 
 impl Positions {
     fn of(
@@ -98,7 +101,7 @@ impl Positions {
             next = times.partition_point(|t| *t <= first);
         }
         for i in 0..grid.count {
-            if i & PAUSE == PAUSE && interrupt.stopped() {
+            if is_pause(i) && interrupt.stopped() {
                 break; // told at the next check
             }
             let time = reference.time(grid.time(i));
@@ -132,20 +135,23 @@ impl Evaluator<'_> {
             start_ms: start.saturating_sub(reach.before) + 1,
             end_ms: end.saturating_add(reach.after),
             hints: Hints {
-                step_ms: if grid.count > 1 { grid.step } else { 0 },
+                step_ms: if grid.count > 1 && reference.at.is_none() { grid.step } else { 0 },
                 range_ms: reach.range,
                 func: reach.func,
                 labels: labels.as_deref(),
                 nameless,
+                keep: reach.keep,
+                stop: self.interrupt.flag(),
                 ..Hints::default()
             },
         };
         let places = self.tracer.as_ref().map(|t| (t, t.enter_store(what.matchers)));
-        let mut set = self.storage.select(&selection).map_err(read_error)?;
+        let failed = |error| self.read_error(error);
+        let mut set = self.storage.select(&selection).map_err(failed)?;
         let mut columns = Columns::default();
-        while let Some(labels) = set.next().map_err(read_error)? {
+        while let Some(labels) = set.next().map_err(failed)? {
             self.interrupt.check()?;
-            set.read(&mut columns).map_err(read_error)?;
+            set.read(&mut columns).map_err(failed)?;
             if !columns.times_ms.is_empty() {
                 if reach.counts_only {
                     reduce_to_counts(&mut columns);
@@ -167,10 +173,29 @@ impl Evaluator<'_> {
         for warning in set.warnings() {
             self.notes().storage(warning);
         }
+        let widths = set.summarized();
+        if !widths.is_empty() {
+            let is_name = |m: &&Matcher| m.name == METRIC_NAME && m.op == MatchOp::Equal;
+            let metric = matchers.iter().find(is_name).map_or("", |m| m.value.as_str());
+            self.notes().summarized(metric, &widths, reach.span);
+            if let Some((tracer, (_, own))) = places {
+                tracer.summarized(own, &widths);
+            }
+        }
         if let Some((tracer, (outer, _))) = places {
             tracer.switch(outer);
         }
         Ok(())
+    }
+
+    fn read_error(&self, error: ReadError) -> QueryError {
+        match error {
+            // Whether somebody ended it or its time was over is known here.
+            ReadError::Cancelled => (self.interrupt.check().err())
+                .unwrap_or_else(|| QueryError::Canceled("expression evaluation".into())),
+            ReadError::Limit(text) => QueryError::Execution(text),
+            ReadError::Store(text) => QueryError::Storage(format!("expanding series: {text}")),
+        }
     }
 
     /// Streams an instant selector's series.
@@ -192,6 +217,8 @@ impl Evaluator<'_> {
             range: 0,
             func: "",
             counts_only: selector.counts_only,
+            keep: Some(Keep::Ends),
+            span: selector.span,
         };
         let (mut series, mut shared) = (Series::default(), Shared::new(grid.count));
         let labels = looked_at.as_deref();
@@ -202,7 +229,7 @@ impl Evaluator<'_> {
                 Positions::of(&columns.times_ms, reference, grid, self.lookback, self.interrupt)
             });
             let points = &mut series.points;
-            if self.instant_values(columns, positions, want, labels, grid, points)? == 0 {
+            if self.instant_values(columns, positions, want, labels, points)? == 0 {
                 return Ok(());
             }
             series.labels = labels.clone();
@@ -218,7 +245,6 @@ impl Evaluator<'_> {
         positions: &Positions,
         want: Want,
         labels: &Labels,
-        grid: &Grid,
         points: &mut Points,
     ) -> Result<usize> {
         let times = &columns.times_ms;
@@ -235,7 +261,8 @@ impl Evaluator<'_> {
                 }
             }
             let is_float = |k: &Kind| usize::from(*k == Kind::Float);
-            self.count_each(grid, points.kinds.iter().map(is_float));
+            let counts = points.kinds.iter().map(is_float);
+            self.count_windows(counts.clone(), counts);
             return Ok(found);
         }
         for (i, at) in known {
@@ -253,7 +280,7 @@ impl Evaluator<'_> {
             }
             found += 1;
             let weight = histogram.filter(|_| want == Want::Value).map_or(1, |h| h.weight());
-            self.count(grid, i, weight);
+            self.count(i, weight);
             match (want, histogram) {
                 (Want::Value, None) => points.set_float(i, columns.floats[at]),
                 (Want::Value, Some(h)) => points.set_histogram(i, h.clone()),
@@ -282,7 +309,8 @@ impl Evaluator<'_> {
         let before = m.range_ms + if extended { self.lookback } else { 0 };
         let after = if selector.smoothed { self.lookback } else { 0 };
         let counts_only = selector.counts_only;
-        let reach = Reach { before, after, range: m.range_ms, func: "", counts_only };
+        let (keep, span) = (None, selector.span);
+        let reach = Reach { before, after, range: m.range_ms, func: "", counts_only, keep, span };
         let end = reference.time(grid.start);
         let start = end - m.range_ms;
         let mut out = Vec::new();
@@ -306,7 +334,7 @@ impl Evaluator<'_> {
             }
             let weight =
                 series.floats.len() + series.histograms.iter().map(|h| h.1.weight()).sum::<usize>();
-            self.count(grid, 0, weight);
+            self.count(0, weight);
             if weight > 0 {
                 self.hold(weight)?;
                 self.hold_bytes(16 * weight + labels.bytes())?;
@@ -329,7 +357,7 @@ impl Evaluator<'_> {
     ) -> Result<usize> {
         let positions =
             Positions::of(&columns.times_ms, reference, grid, self.lookback, self.interrupt);
-        self.instant_values(columns, &positions, want, labels, grid, points)
+        self.instant_values(columns, &positions, want, labels, points)
     }
 
     /// Streams a smoothed selector: values between samples are interpolated.
@@ -341,8 +369,15 @@ impl Evaluator<'_> {
     ) -> Result<()> {
         let reference = Reference::of(&selector.modifiers);
         let lookback = self.lookback;
-        let reach =
-            Reach { before: lookback, after: lookback, range: 0, func: "", counts_only: false };
+        let reach = Reach {
+            before: lookback,
+            after: lookback,
+            range: 0,
+            func: "",
+            counts_only: false,
+            keep: None,
+            span: selector.span,
+        };
         let what = What::whole(&selector.matchers, reference);
         self.read(&what, &reach, grid, &mut |labels, columns| {
             let mut samples = Samples::default();
@@ -397,12 +432,4 @@ fn reduce_to_counts(columns: &mut Columns) {
 fn bytes_of(columns: &Columns) -> usize {
     let histograms: usize = columns.histograms.iter().map(|h| 16 * h.1.weight()).sum();
     8 * (columns.times_ms.len() + columns.floats.len() + columns.starts_ms.len()) + histograms
-}
-
-fn read_error(error: ReadError) -> QueryError {
-    match error {
-        ReadError::Cancelled => QueryError::Canceled("expression evaluation".into()),
-        ReadError::Limit(text) => QueryError::Execution(text),
-        ReadError::Store(text) => QueryError::Storage(format!("expanding series: {text}")),
-    }
 }

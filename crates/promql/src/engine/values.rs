@@ -14,19 +14,6 @@ pub(crate) struct Grid {
     pub count: usize,
     /// Whether it begins and ends at the same time; one of a single step may end later.
     pub single: bool,
-    /// How samples that are looked at count towards the query's statistics.
-    pub counting: Counting,
-}
-
-/// How samples that are looked at count.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Counting {
-    /// Each at its step.
-    PerStep,
-    /// At every step of the query: the result is used for all of them.
-    EveryStep,
-    /// Not at all: what reads the result counts.
-    Not,
 }
 
 impl Grid {
@@ -40,11 +27,7 @@ impl Grid {
 
     /// The first time alone.
     pub fn first(&self) -> Grid {
-        let counting = match self.counting {
-            Counting::PerStep => Counting::EveryStep,
-            other => other,
-        };
-        Grid { count: 1, single: true, counting, ..*self }
+        Grid { count: 1, single: true, ..*self }
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Samples {
     pub floats: Vec<f64>,
     /// Empty where no start is known.
     pub float_starts: Vec<i64>,
+    /// As [`Columns::weights`], of `floats`.
+    pub float_weights: Vec<u32>,
     pub histogram_times: Vec<i64>,
     pub histograms: Vec<Arc<Histogram>>,
     pub histogram_starts: Vec<i64>,
@@ -33,6 +35,8 @@ pub(super) struct Window<'a> {
     pub float_times: &'a [i64],
     pub floats: &'a [f64],
     pub float_starts: &'a [i64],
+    /// Empty where each float stands for itself.
+    pub float_weights: &'a [u32],
     pub histogram_times: &'a [i64],
     pub histograms: &'a [Arc<Histogram>],
     pub histogram_starts: &'a [i64],
@@ -52,7 +56,9 @@ impl Samples {
         std::mem::swap(&mut self.float_times, &mut columns.times_ms);
         std::mem::swap(&mut self.floats, &mut columns.floats);
         std::mem::swap(&mut self.float_starts, &mut columns.starts_ms);
+        std::mem::swap(&mut self.float_weights, &mut columns.weights);
         let starts = !self.float_starts.is_empty();
+        let weights = !self.float_weights.is_empty();
         if !columns.histograms.is_empty() {
             for (at, h) in &columns.histograms {
                 let at = *at as usize;
@@ -78,12 +84,16 @@ impl Samples {
                 if starts {
                     self.float_starts[kept] = self.float_starts[i];
                 }
+                if weights {
+                    self.float_weights[kept] = self.float_weights[i];
+                }
                 kept += 1;
             }
             self.times_id = 0;
             self.floats.truncate(kept);
             self.float_times.truncate(kept);
             self.float_starts.truncate(kept);
+            self.float_weights.truncate(kept);
         }
     }
 
@@ -104,11 +114,11 @@ impl Samples {
         } else {
             advance(&self.histogram_times, &mut bounds.histogram, start, end)
         };
-        let part = |s: &'a [i64], lo: usize, hi: usize| if s.is_empty() { s } else { &s[lo..hi] };
         Window {
             float_times: &self.float_times[lo..hi],
             floats: &self.floats[lo..hi],
             float_starts: part(&self.float_starts, lo, hi),
+            float_weights: part(&self.float_weights, lo, hi),
             histogram_times: &self.histogram_times[hlo..hhi],
             histograms: &self.histograms[hlo..hhi],
             histogram_starts: part(&self.histogram_starts, hlo, hhi),
@@ -116,6 +126,11 @@ impl Samples {
             first_float: lo,
         }
     }
+}
+
+/// A part of a column that is empty where it says nothing.
+fn part<T>(column: &[T], lo: usize, hi: usize) -> &[T] {
+    if column.is_empty() { column } else { &column[lo..hi] }
 }
 
 #[inline]
@@ -148,9 +163,25 @@ impl<'a> Window<'a> {
         self.floats.len() + self.histograms.len()
     }
 
+    /// For how many samples of the store its floats stand.
+    pub fn float_count(&self) -> usize {
+        match self.float_weights {
+            [] => self.floats.len(),
+            weights => weights.iter().map(|w| *w as usize).sum(),
+        }
+    }
+
     /// How many samples it weighs.
     pub fn weight(&self) -> usize {
         self.floats.len() + self.histograms.iter().map(|h| h.weight()).sum::<usize>()
+    }
+
+    /// How many samples after a time it weighs.
+    pub fn weight_after(&self, time: i64) -> usize {
+        let floats = self.float_times.partition_point(|t| *t <= time);
+        let histograms = self.histogram_times.partition_point(|t| *t <= time);
+        let histograms = self.histograms[histograms..].iter().map(|h| h.weight());
+        self.floats.len() - floats + histograms.sum::<usize>()
     }
 
     pub fn float_points(&self) -> Vec<(i64, f64)> {

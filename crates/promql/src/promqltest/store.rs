@@ -1,12 +1,14 @@
-//! A store in memory for scripts and tests.
+//! A store in memory for scripts and tests. It leaves out what a reader does not look at, as the store of
+//! the program does, so that whoever reads from it is tested with that.
 
 use model::histogram::ResetHint;
+use model::labels::is_metadata;
 use model::value::is_stale;
 use model::{
-    Columns, Histogram, Labels, MatchOp, Matcher, ReadError, Sample, Selection, SeriesSet, Storage,
-    Value,
+    Columns, Hints, Histogram, Labels, MatchOp, Matcher, ReadError, Sample, Selection, SeriesSet,
+    Storage, Value,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Series in memory. Histograms get the hints about counter resets that Prometheus's chunks give
@@ -104,13 +106,15 @@ impl Storage for MemoryStore {
         // Equalities first: they are cheap and select most.
         let mut matchers: Vec<&Matcher> = selection.matchers.iter().collect();
         matchers.sort_by_key(|m| m.op != MatchOp::Equal);
-        let found = self
-            .series
-            .iter()
-            .filter(|(labels, _)| {
-                matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or("")))
-            })
-            .collect();
+        let matching = self.series.iter().filter(|(labels, _)| {
+            matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or("")))
+        });
+        let mut names = Names::new(&selection.hints);
+        let mut found = Vec::new();
+        for (labels, columns) in matching {
+            selection.hints.stop.check()?;
+            found.push(names.of(labels, columns));
+        }
         let (start, end) = (selection.start_ms, selection.end_ms);
         Ok(Box::new(Set { found, next: 0, start, end }))
     }
@@ -139,8 +143,40 @@ impl Storage for MemoryStore {
     }
 }
 
+/// What a reader is told of labels.
+struct Names<'a> {
+    wanted: Option<&'a [String]>,
+    /// The number of each set of labels without those that say what a metric is, where it is asked for.
+    nameless: Option<HashMap<Labels, u64>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(hints: &Hints<'a>) -> Names<'a> {
+        Names { wanted: hints.labels, nameless: hints.nameless.then(HashMap::new) }
+    }
+
+    fn of<'c>(&mut self, labels: &Labels, columns: &'c Columns) -> Found<'c> {
+        let nameless_id = self.nameless.as_mut().map_or(0, |known| {
+            let next = known.len() as u64 + 1;
+            *known.entry(labels.without(is_metadata)).or_insert(next)
+        });
+        let labels = match self.wanted {
+            Some(wanted) => labels.without(|name| !wanted.iter().any(|w| w == name)),
+            None => labels.clone(),
+        };
+        Found { labels, nameless_id, columns }
+    }
+}
+
+/// A series that was selected.
+struct Found<'a> {
+    labels: Labels,
+    nameless_id: u64,
+    columns: &'a Columns,
+}
+
 struct Set<'a> {
-    found: Vec<(&'a Labels, &'a Columns)>,
+    found: Vec<Found<'a>>,
     next: usize,
     start: i64,
     end: i64,
@@ -148,16 +184,18 @@ struct Set<'a> {
 
 impl SeriesSet for Set<'_> {
     fn next(&mut self) -> Result<Option<Labels>, ReadError> {
-        let labels = self.found.get(self.next).map(|s| s.0.clone());
+        let labels = self.found.get(self.next).map(|s| s.labels.clone());
         self.next += 1;
         Ok(labels)
     }
 
     fn read(&mut self, columns: &mut Columns) -> Result<(), ReadError> {
         columns.clear();
-        let Some((_, own)) = self.next.checked_sub(1).and_then(|at| self.found.get(at)) else {
+        let Some(found) = self.next.checked_sub(1).and_then(|at| self.found.get(at)) else {
             return Ok(());
         };
+        columns.nameless_id = found.nameless_id;
+        let own = found.columns;
         let from = own.times_ms.partition_point(|t| *t < self.start);
         let to = own.times_ms.partition_point(|t| *t <= self.end).max(from);
         columns.times_ms.extend_from_slice(&own.times_ms[from..to]);
