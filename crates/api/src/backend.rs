@@ -208,6 +208,9 @@ pub struct Target {
     /// Whose families these are, for `targets/metadata`.
     #[serde(skip)]
     pub families: Vec<String>,
+    /// The job of a configuration file or of annotations, for `scrape_pools/config`.
+    #[serde(skip)]
+    pub scrape_config: Option<std::sync::Arc<scrape::Job>>,
 }
 
 /// What is known of a metric family.
@@ -255,6 +258,7 @@ impl Target {
             scrape_interval: print(target.interval_ms),
             scrape_timeout: print(target.timeout_ms),
             families: status.families.to_vec(),
+            scrape_config: Some(target.job.clone()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What Kubevigil answers over HTTP: the Prometheus API (`/api/v1`), what Prometheus has no word
 //! for (`/api/vigil/v1`, docs/api.md), metrics, health and the pages.
 //!
-//! The crate listens nowhere (that is `http`'s), stores nothing but exemplars, and starts nothing of
+//! The crate listens nowhere (that is `http`'s), stores nothing, and starts nothing of
 //! its own but the threads on which queries run and what writes to a listener of notifications.
 //! Parameters, error texts and status codes are those of Prometheus's `web/api/v1/api.go`, version 3.15.
 
@@ -12,7 +12,6 @@ mod admin;
 mod announcements;
 pub mod answer;
 pub mod backend;
-pub mod exemplars;
 mod features;
 mod federate;
 mod health;
@@ -44,7 +43,6 @@ mod tests;
 /// Fuzz bodies: what must hold for any bytes. Driven by proptest on stable and by cargo-fuzz.
 #[doc(hidden)]
 pub mod fuzz {
-    pub use crate::exemplars::fuzz as exemplars;
     pub use crate::otlp::fuzz::request as otlp;
     pub use crate::remote_read::fuzz::request as remote_read;
     pub use crate::remote_write::fuzz::request as remote_write;
@@ -92,8 +90,8 @@ pub struct Options {
     pub receive: receive::Options,
     /// The queries that run.
     pub queries: Arc<queries::Queries>,
-    /// The exemplars that were sent.
-    pub exemplars: Arc<exemplars::Exemplars>,
+    /// Answers of range queries that later ones go on from; `None`: each is computed whole.
+    pub range_cache: Option<Arc<promql::RangeCache>>,
     /// Whether what is kept may be changed below `/api/v1/admin/`.
     pub admin: bool,
     /// Which users may do what.
@@ -108,7 +106,7 @@ pub struct Api {
     slots: Arc<Semaphore>,
     memory: promql::MemoryLimits,
     receiver: receive::Receiver,
-    exemplars: Arc<exemplars::Exemplars>,
+    range_cache: Option<Arc<promql::RangeCache>>,
     queries: Arc<queries::Queries>,
     announcements: announcements::Announcements,
     admin: bool,
@@ -121,7 +119,7 @@ type Shared = axum::extract::State<Arc<Api>>;
 impl Api {
     /// An API before a backend.
     pub fn new(backend: Arc<dyn Backend>, engine: promql::Engine, options: Options) -> Arc<Api> {
-        let Options { limits, receive, queries, exemplars, admin, users } = options;
+        let Options { limits, receive, queries, range_cache, admin, users } = options;
         let slots = Arc::new(Semaphore::new(limits.concurrency.max(1)));
         let pool = limits.total_bytes.map(promql::Pool::new);
         let memory = promql::MemoryLimits { query_bytes: limits.query_bytes, pool };
@@ -135,7 +133,7 @@ impl Api {
             slots,
             memory,
             receiver,
-            exemplars,
+            range_cache,
             queries,
             announcements,
             admin,
@@ -185,6 +183,8 @@ fn prometheus() -> Router<Arc<Api>> {
         .route("/targets", get(targets::targets))
         .route("/targets/metadata", get(targets::targets_metadata))
         .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/scrape_pools/config", get(targets::scrape_pool_config))
+        .route("/targets/relabel_steps", get(targets::relabel_steps))
         .route("/rules", get(targets::rules))
         .route("/alerts", get(targets::alerts))
         .route("/alertmanagers", get(targets::alertmanagers))

@@ -213,7 +213,8 @@ fn unpack_and_write(
     let defaults = Settings::default();
     let settings = api.receiver.options.otlp.as_ref().unwrap_or(&defaults);
     translate::translate(&body, settings, &mut batch).map_err(|e| malformed(e.to_string()))?;
-    batch.write(api, Protocol::Otlp)
+    // All series have their labels along, so that none can be forgotten.
+    batch.write(api, Protocol::Otlp)?.ok_or_else(|| Refused::later("send it again"))
 }
 
 /// `ExportMetricsServiceResponse`, in the form of the request.

@@ -7,12 +7,17 @@ use crate::stream::{Gone, Head, Writer};
 use crate::{Api, Shared, json, run, syntax_tree};
 use axum::response::Response;
 use model::{Value, labels::Quoted};
-use promql::{Explained, Interrupt, QueryError, QueryOptions, QueryResult, QueryValue};
+use promql::{
+    Explained, Interrupt, MatrixSeries, QueryError, QueryOptions, QueryResult, QueryValue,
+};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 /// The most points that a series may have in an answer.
 const MAX_POINTS: i64 = 11_000;
+/// An answer of no more series and points is short.
+const SHORT_SERIES: usize = 64;
+const SHORT_POINTS: usize = 1024;
 
 /// What is to be evaluated.
 struct Asked {
@@ -22,6 +27,8 @@ struct Asked {
     lookback_ms: Option<i64>,
     stats: String,
     explain: bool,
+    /// Whether a kept answer may be gone on from.
+    resume: bool,
     timeout: Option<Duration>,
 }
 
@@ -86,20 +93,24 @@ impl Asked {
                 Some(nanoseconds / 1_000_000).filter(|ms| *ms > 0)
             }
         };
+        let flag = |name: &str| match parameters.get(name) {
+            "" | "false" | "0" => Ok(false),
+            "true" | "1" => Ok(true),
+            other => {
+                let why = format!("must be true or false, not {}", Quoted(other));
+                Err(Failure::parameter(name, why))
+            }
+        };
+        let stats: String = parameters.get("stats").into();
         Ok(Asked {
             what: Evaluated { text: parameters.get("query").into(), start_ms, end_ms, step_ms },
             origin,
             limit,
             lookback_ms,
-            stats: parameters.get("stats").into(),
-            explain: match parameters.get("explain") {
-                "" | "false" => false,
-                "true" => true,
-                other => {
-                    let why = format!("must be true or false, not {}", Quoted(other));
-                    return Err(Failure::parameter("explain", why));
-                }
-            },
+            // Whoever asks what a query takes wants to see it taken.
+            resume: stats.is_empty() && !flag("nocache")?,
+            stats,
+            explain: flag("explain")?,
             timeout: timeout.map(|ns| Duration::from_nanos(ns.max(0).unsigned_abs())),
         })
     }
@@ -135,10 +146,14 @@ async fn evaluate(api: Shared, asked: Asked) -> Result<Response, Failure> {
         // The result may be sent slowly; others need not wait for that.
         drop(slot.permit);
         match outcome {
+            Ok(result) if is_short(&result.value) => {
+                // Another thread would take longer to begin than this takes.
+                let _ = write(writer.whole(), &asked, result, &timings); // the client has gone
+            }
             Ok(result) => {
                 // The writing outlives this call where the answer is long.
                 tokio::task::spawn_blocking(move || {
-                    let _ = write(writer, &asked, result, &timings); // the client has gone
+                    let _ = write(writer, &asked, result, &timings); // as above
                 });
             }
             Err(failure) => writer.fail(failure),
@@ -154,7 +169,8 @@ async fn evaluate(api: Shared, asked: Asked) -> Result<Response, Failure> {
 fn compute(api: &Api, asked: &Asked, interrupt: Interrupt) -> Result<QueryResult, Failure> {
     let storage = api.backend.storage()?;
     let (lookback_ms, memory) = (asked.lookback_ms, api.memory.clone());
-    let options = QueryOptions { lookback_ms, interrupt, memory, explain: asked.explain };
+    let cache = api.range_cache.clone().filter(|_| asked.resume);
+    let options = QueryOptions { lookback_ms, interrupt, memory, explain: asked.explain, cache };
     let Evaluated { text, start_ms, end_ms, step_ms } = &asked.what;
     let outcome = match *step_ms {
         0 => api.engine.instant(&*storage, text, *start_ms, &options),
@@ -170,6 +186,18 @@ fn compute(api: &Api, asked: &Asked, interrupt: Interrupt) -> Result<QueryResult
         QueryError::Canceled(_) => Failure::Canceled(error.to_string()),
         QueryError::Storage(_) => Failure::Internal(error.to_string()),
     })
+}
+
+/// Whether an answer is written in less time than a thread needs to begin.
+fn is_short(value: &QueryValue) -> bool {
+    match value {
+        QueryValue::Scalar(..) | QueryValue::String(..) => true,
+        QueryValue::Vector(samples) => samples.len() <= SHORT_SERIES,
+        QueryValue::Matrix(series) => {
+            let points = |s: &MatrixSeries| s.floats.len() + s.histograms.len();
+            series.len() <= SHORT_SERIES && series.iter().map(points).sum::<usize>() <= SHORT_POINTS
+        }
+    }
 }
 
 fn write(
@@ -329,25 +357,30 @@ fn write_stats(out: &mut Vec<u8>, stats: &promql::QueryStats, timings: &Timings,
         )
         .as_bytes(),
     );
-    if per_step {
-        out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":[");
-        for (i, (time_ms, count)) in stats.samples_per_step.iter().enumerate() {
-            out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
-            json::time(out, *time_ms);
-            out.push(b',');
-            json::integer(out, *count);
-            out.push(b']');
+    let counts = [
+        ("totalQueryableSamples", stats.total_samples, &stats.samples_per_step),
+        ("samplesRead", stats.read_samples, &stats.read_per_step),
+    ];
+    for (name, count, by_step) in counts {
+        if per_step {
+            write_counts(out, name, by_step);
         }
-        out.extend_from_slice(b"],");
+        out.extend_from_slice(format!("\"{name}\":{count},").as_bytes());
     }
-    let (total, peak) = (stats.total_samples, stats.peak_samples);
-    let bytes = stats.peak_bytes;
-    out.extend_from_slice(
-        format!(
-            "\"totalQueryableSamples\":{total},\"peakSamples\":{peak},\"peakBytes\":{bytes}}}}}"
-        )
-        .as_bytes(),
-    );
+    let (peak, bytes) = (stats.peak_samples, stats.peak_bytes);
+    out.extend_from_slice(format!("\"peakSamples\":{peak},\"peakBytes\":{bytes}}}}}").as_bytes());
+}
+
+fn write_counts(out: &mut Vec<u8>, name: &str, by_step: &[(i64, u64)]) {
+    out.extend_from_slice(format!("\"{name}PerStep\":[").as_bytes());
+    for (i, (time_ms, count)) in by_step.iter().enumerate() {
+        out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
+        json::time(out, *time_ms);
+        out.push(b',');
+        json::integer(out, *count);
+        out.push(b']');
+    }
+    out.extend_from_slice(b"],");
 }
 
 /// `GET` and `POST /api/v1/query_exemplars`.
@@ -361,7 +394,8 @@ pub async fn exemplars(api: Shared, parameters: Parameters) -> Result<Response, 
         .map_err(|e| Failure::BadData(e.to_string()))?;
     let mut sets = Vec::new();
     expr.selectors(&mut |selector| sets.push(selector.matchers.clone()));
-    let found = run::ask(&api, move |api| api.exemplars.select(&sets, start_ms, end_ms)).await?;
+    let db = api.backend.database()?;
+    let found = run::ask(&api, move |_| db.exemplars(&sets, start_ms, end_ms)).await?;
     Ok(answer::success(&Remarks::default(), |out| {
         out.push(b'[');
         for (i, (series, list)) in found.iter().enumerate() {

@@ -3,13 +3,15 @@
 
 mod batch;
 mod body;
+mod known;
 mod labels;
 mod rate;
 mod stats;
 
-pub use batch::{Batch, Pair, Written};
+pub use batch::{Batch, Pair, Series, Written};
 pub use body::{Charge, Coding};
-pub use labels::{LabelLimits, text as series_text};
+pub use known::{Known, Reader};
+pub use labels::LabelLimits;
 pub use rate::Rates;
 pub use stats::{Protocol, Reason, Stats};
 
@@ -73,6 +75,8 @@ pub struct Receiver {
     slots: Arc<Semaphore>,
     /// How much each sender sends.
     rates: Rates,
+    /// The series that were sent lately.
+    pub known: Known,
 }
 
 /// How long a sender is asked to wait before it sends again what could not be taken now.
@@ -89,7 +93,7 @@ impl Receiver {
     pub fn new(options: Options) -> Receiver {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let rates = Rates::new(options.limits.samples_per_second);
-        Receiver { options, in_memory: Arc::default(), slots, rates }
+        Receiver { options, in_memory: Arc::default(), slots, rates, known: Known::default() }
     }
 }
 

@@ -7,7 +7,7 @@ mod v2;
 
 use crate::queries::Origin;
 use crate::query::now_ms;
-use crate::receive::{self, Batch, Charge, Coding, Protocol, Reason, Refused, Written};
+use crate::receive::{self, Batch, Charge, Coding, Protocol, Reader, Reason, Refused, Written};
 use crate::{Api, Shared};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -65,18 +65,32 @@ fn unpack_and_write(
     mut charge: Charge,
 ) -> Result<Written, Refused> {
     let body = api.receiver.unpack(packed, Coding::Snappy, &mut charge)?;
-    let mut batch = Batch::new(api, origin, now_ms());
-    decode(protocol, &body, &mut batch).map_err(|e| {
-        api.receiver.options.stats.refuse(Reason::Malformed, 1);
-        Refused::new(400, e.to_string())
-    })?;
-    batch.write(api, protocol)
+    let attempt = |reuse: bool| {
+        let mut batch = Batch::new(api, origin.clone(), now_ms());
+        let known = reuse.then(|| api.receiver.known.read());
+        decode(protocol, &body, known.as_ref(), &mut batch).map_err(|e| {
+            api.receiver.options.stats.refuse(Reason::Malformed, 1);
+            Refused::new(400, e.to_string())
+        })?;
+        drop(known);
+        batch.write(api, protocol)
+    };
+    if let Some(written) = attempt(true)? {
+        return Ok(written);
+    }
+    // The store forgot a series that was known: once more, with all labels.
+    attempt(false)?.ok_or_else(|| Refused::later("series were forgotten; send it again"))
 }
 
-fn decode(protocol: Protocol, body: &[u8], batch: &mut Batch) -> Result<(), Malformed> {
+fn decode(
+    protocol: Protocol,
+    body: &[u8],
+    known: Option<&Reader<'_>>,
+    batch: &mut Batch,
+) -> Result<(), Malformed> {
     match protocol {
-        Protocol::RemoteWrite2 => v2::decode(body, batch),
-        _ => v1::decode(body, batch),
+        Protocol::RemoteWrite2 => v2::decode(body, known, batch),
+        _ => v1::decode(body, known, batch),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Writer {
     head: Option<oneshot::Sender<Head>>,
     pieces: Option<Pieces>,
     respond: fn(Body) -> Response,
+    /// How much is a piece.
+    piece_bytes: usize,
 }
 
 /// An answer that went wrong after its beginning was sent: the connection ends without an end of
@@ -53,7 +55,12 @@ impl Writer {
     /// A writer that answers to `head`; `respond` makes an answer of its body.
     pub fn new(head: oneshot::Sender<Head>, respond: fn(Body) -> Response) -> Writer {
         let buffer = Vec::with_capacity(4 << 10);
-        Writer { buffer, head: Some(head), pieces: None, respond }
+        Writer { buffer, head: Some(head), pieces: None, respond, piece_bytes: CHUNK_BYTES }
+    }
+
+    /// Sends everything at its end, in one piece, and never waits for the client.
+    pub fn whole(self) -> Writer {
+        Writer { piece_bytes: usize::MAX, ..self }
     }
 
     /// Gives an error instead of an answer; breaks off an answer that was begun.
@@ -67,7 +74,7 @@ impl Writer {
 
     /// Sends what has been written where it is enough for a piece.
     pub fn next(&mut self) -> Result<(), Gone> {
-        if self.buffer.len() < CHUNK_BYTES { Ok(()) } else { self.send() }
+        if self.buffer.len() < self.piece_bytes { Ok(()) } else { self.send() }
     }
 
     fn send(&mut self) -> Result<(), Gone> {

@@ -39,6 +39,56 @@ pub async fn scrape_pools(api: Shared) -> Result<Response, Failure> {
     answer::success_data(&json!({ "scrapePools": pools }))
 }
 
+/// `GET /api/v1/scrape_pools/config`: what is known of how a pool is scraped, as a configuration file has it.
+pub async fn scrape_pool_config(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+    let target = target_of_pool(&api, &parameters).await?;
+    if let Some(job) = &target.scrape_config {
+        return answer::success_data(&json!({ "yaml": job.to_yaml() }));
+    }
+    let (scheme, rest) = target.scrape_url.split_once("://").unwrap_or(("", &target.scrape_url));
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    let path = path.split('?').next().unwrap_or("");
+    let mut yaml = format!("job_name: {}\n", json!(target.scrape_pool));
+    let fields = [
+        ("scrape_interval", target.scrape_interval.as_str()),
+        ("scrape_timeout", &target.scrape_timeout),
+        ("metrics_path", path),
+        ("scheme", scheme),
+    ];
+    for (name, value) in fields.iter().filter(|f| !f.1.is_empty()) {
+        yaml.push_str(&format!("{name}: {value}\n"));
+    }
+    answer::success_data(&json!({ "yaml": yaml }))
+}
+
+/// `GET /api/v1/targets/relabel_steps`: none, since targets are not relabelled.
+pub async fn relabel_steps(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
+    // The pool is looked at last, as there.
+    given(&parameters, "scrapePool")?;
+    serde_json::from_str::<BTreeMap<String, String>>(given(&parameters, "labels")?)
+        .map_err(|e| Failure::BadData(format!("error parsing labels: {e}")))?;
+    target_of_pool(&api, &parameters).await?;
+    answer::success_data(&json!({ "steps": [] }))
+}
+
+/// A parameter that must be there.
+fn given<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Failure> {
+    match parameters.get(name) {
+        "" => Err(Failure::BadData(format!("no {name} parameter provided"))),
+        value => Ok(value),
+    }
+}
+
+/// A target of the pool that is asked for.
+async fn target_of_pool(api: &Shared, parameters: &Parameters) -> Result<Target, Failure> {
+    let pool = given(parameters, "scrapePool")?.to_owned();
+    let all = run::ask(api, |api| api.backend.targets()).await?;
+    all.into_iter().find(|t| t.scrape_pool == pool).ok_or_else(|| {
+        let pool = model::labels::Quoted(&pool);
+        Failure::BadData(format!("error retrieving scrape config: scrape pool {pool} not found"))
+    })
+}
+
 /// `GET /api/v1/metadata`.
 pub async fn metadata(api: Shared, parameters: Parameters) -> Result<Response, Failure> {
     let limit = count(&parameters, "limit")?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tower::ServiceExt;
 use tsdb::Db;
 
+mod senders;
 mod service;
 
 /// The newest sample of the store, in milliseconds since the Unix epoch.
@@ -133,6 +134,7 @@ impl Backend for Shelf {
             scrape_interval: "1s".into(),
             scrape_timeout: "1s".into(),
             families: vec!["requests_total".into()],
+            scrape_config: None,
         }]
     }
 
@@ -503,6 +505,28 @@ async fn targets_metadata_and_what_is_empty() {
     let wanted = json!([{ "target": { "job": "test" }, "metric": "requests_total",
                           "type": "counter", "unit": "", "help": "Help." }]);
     assert_eq!(body["data"], wanted);
+    let (_, body) = get("/api/v1/scrape_pools/config?scrapePool=test").await;
+    let yaml = "job_name: \"test\"\nscrape_interval: 1s\nscrape_timeout: 1s\n\
+                metrics_path: /metrics\nscheme: http\n";
+    assert_eq!(body["data"], json!({ "yaml": yaml }));
+    let steps = "/api/v1/targets/relabel_steps?scrapePool";
+    let (_, body) = get(&format!("{steps}=test&labels=%7B%22a%22:%22b%22%7D")).await;
+    assert_eq!(body["data"], json!({ "steps": [] }));
+    for (path, why) in [
+        (format!("{steps}=&labels=%7B%7D"), "no scrapePool parameter provided"),
+        (format!("{steps}=test"), "no labels parameter provided"),
+        (format!("{steps}=test&labels=%5B%5D"), "error parsing labels: "),
+        (
+            format!("{steps}=x&labels=%7B%7D"),
+            "error retrieving scrape config: scrape pool \"x\" not found",
+        ),
+        ("/api/v1/scrape_pools/config".into(), "no scrapePool parameter provided"),
+    ] {
+        let (status, body) = get(&path).await;
+        assert_eq!((status.as_u16(), &body["errorType"]), (400, &json!("bad_data")), "{path}");
+        let text = body["error"].as_str().unwrap_or("");
+        assert!(text.starts_with(why), "{path}: {text}");
+    }
     for (path, data) in [
         ("/api/v1/rules", json!({ "groups": [] })),
         ("/api/v1/alerts", json!({ "alerts": [] })),

@@ -44,6 +44,7 @@ pub async fn tsdb(api: Shared, parameters: Parameters) -> Result<Response, Failu
             "memoryInBytesByLabelName": list(counted.bytes_by_label),
             "seriesCountByLabelValuePair": list(counted.series_by_label_pair),
             "seriesCountByTarget": list(counted.series_by_target),
+            "seriesCreatedByMetricName": list(counted.begun_by_metric),
             "seriesEndedByMetricName": list(counted.ended_by_metric),
             "seriesEndedByTarget": list(counted.ended_by_target),
         }))

@@ -23,6 +23,8 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// After something failed.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often a look is taken at what others changed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// As whom the server serves.
 #[derive(Clone, Debug)]
@@ -99,21 +101,25 @@ impl Keeper {
         loop {
             // Taken before the look, so that no change behind it is missed.
             let generations = self.generations();
-            let wait = match self.step(&mut state, UnixTime::now()).await {
-                Ok(()) => authority::look_again(&state.presented, &self.serving.lifetimes),
+            let (wait, failed) = match self.step(&mut state, UnixTime::now()).await {
+                Ok(()) => (authority::look_again(&state.presented, &self.serving.lifetimes), false),
                 Err(error) => {
                     let why = explain(&error);
                     if why != state.complaint {
                         tracing::error!("the serving certificate: {why}");
                         state.complaint = why;
                     }
-                    RETRY
+                    (RETRY, true)
                 }
             };
             let changed = async {
-                // The trust may change without a watch of ours.
-                while self.generations() == generations && !self.must_ask(&state) {
-                    tokio::time::sleep(Duration::from_millis(500)).await;
+                loop {
+                    // Before the first look, too: whatever goes on, no API server is asked all the time.
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    // The trust may change without a watch of ours. What failed may not have come to it.
+                    if self.generations() != generations || !failed && self.must_ask(&state) {
+                        return;
+                    }
                 }
             };
             let _ = tokio::time::timeout(wait, changed).await;

@@ -24,7 +24,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// The whole of a request, connecting included.
     pub timeout: Duration,
-    /// The header of an answer, in bytes (8 KiB at least).
+    /// The header of an answer, in bytes (8 KiB at least); of a body, no more is read at once. A body of a
+    /// megabyte in pieces of a few kilobytes costs more for the pieces than for the bytes.
     pub max_header_bytes: usize,
     /// The body of an answer, in bytes.
     pub max_body_bytes: usize,
@@ -35,7 +36,7 @@ impl Default for Limits {
         Limits {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
-            max_header_bytes: 16 << 10,
+            max_header_bytes: 128 << 10,
             max_body_bytes: 64 << 20,
         }
     }

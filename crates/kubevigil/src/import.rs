@@ -24,7 +24,7 @@ pub enum Import {
     #[command(after_help = "\
 Blocks of index version 1 and 2 are read, with every chunk encoding of Prometheus 3, native
 histograms included; of the log every type of record. What was deleted there stays deleted.
-Exemplars and descriptions of metrics are passed over.
+Exemplars and descriptions of metrics come along, as far as the log has them.
 
 What is damaged is named with its file and offset and left out, the rest is imported, and the
 exit code is 1. Importing again adds only what is not there yet. The folder is not changed; a
@@ -43,7 +43,8 @@ Examples:
     #[command(after_help = "\
 OpenMetrics text has times in seconds and ends with `# EOF`; Prometheus's own text format
 (--format text) has them in milliseconds. Any length and any order will do; memory stays below
-some 300 MB. Exemplars and `# HELP`, `# TYPE`, `# UNIT` lines are passed over.
+some 300 MB. The newest 100,000 exemplars come along; `# HELP`, `# TYPE` and `# UNIT` lines are
+passed over.
 
 A line that is wrong is named with its number and column, and nothing is imported; with
 --keep-going it is left out, and the exit code is 1.
@@ -117,7 +118,9 @@ impl Target {
     fn open(into: &Destination) -> anyhow::Result<Target> {
         let dir = given_or_default(into.data_dir.as_deref())?;
         // What is old now is older when a program runs on the folder: that one deletes, not we.
-        let options = tsdb::Options { background: false, retention_ms: 0, ..Default::default() };
+        let exemplars = usize::MAX;
+        let options =
+            tsdb::Options { background: false, retention_ms: 0, exemplars, ..Default::default() };
         let db = Db::open(&dir, options)?;
         let (done, begun) = (Sealed::default(), Instant::now());
         Ok(Target { dir, db, done, begun, line: Line::new() })

@@ -2,7 +2,9 @@
 
 use crate::options::{Log, LogFormat, LogLevel};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -14,11 +16,16 @@ pub fn begin(options: &Log) {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    // The client says of each request that it failed, and not which; we say which, and once.
+    let filter = Targets::new()
+        .with_default(level)
+        .with_target("kube_client::client::builder", LevelFilter::OFF);
+    let log = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A second logger in one process (a test's) is no reason to fail.
     let _ = match options.log_format {
-        LogFormat::Text => log.with_target(false).with_ansi(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Text => log.with(lines.with_target(false).with_ansi(false)).try_init(),
+        LogFormat::Json => log.with(lines.json().flatten_event(true)).try_init(),
     };
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -3,6 +3,7 @@
 
 use crate::options::Options;
 use crate::process::{Itself, Memory, Usage};
+use crate::sending::Sending;
 use crate::{collect, ourselves};
 use api::Failure;
 use api::backend::{
@@ -11,6 +12,7 @@ use api::backend::{
 };
 use model::{Sink, Storage};
 use node::Node;
+use promql::RangeCache;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -50,8 +52,8 @@ pub struct Fixed {
     pub received: Arc<api::receive::Stats>,
     /// The queries that run.
     pub queries: Arc<api::queries::Queries>,
-    /// The exemplars that were sent.
-    pub exemplars: Arc<api::exemplars::Exemplars>,
+    /// Answers that later queries go on from.
+    pub range_cache: Option<Arc<RangeCache>>,
     /// What root would add and the like: true from the start.
     pub notices: Vec<Notice>,
 }
@@ -94,6 +96,8 @@ pub struct Machine {
     pub fixed: Fixed,
     /// Counts since the start.
     pub counts: Counts,
+    /// What is sent elsewhere.
+    pub sending: Arc<Sending>,
     node: Mutex<Node>,
     /// The time of the newest round.
     round_ms: AtomicU64,
@@ -117,10 +121,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Machine {
     /// Before the first round.
-    pub fn new(fixed: Fixed, node: Node, itself: Itself) -> Machine {
+    pub fn new(fixed: Fixed, node: Node, itself: Itself, sending: Arc<Sending>) -> Machine {
         Machine {
             fixed,
             counts: Counts::default(),
+            sending,
             node: Mutex::new(node),
             round_ms: AtomicU64::new(0),
             targets: Mutex::default(),
@@ -155,10 +160,9 @@ impl Machine {
         *lock(&self.opening) = None;
     }
 
-    /// Takes over what else is kept in the data folder: exemplars, and the queries that ran when the
-    /// program was killed the last time, which are named.
+    /// Takes over what else is kept in the data folder: the queries that ran when the program was killed
+    /// the last time, which are named.
     pub fn take_over(&self, folder: &Arc<disk::Folder>) {
-        self.fixed.exemplars.keep_in(folder.clone());
         for query in self.fixed.queries.keep_in(folder) {
             self.happened(Notice {
                 severity: Severity::Warning,
@@ -247,6 +251,7 @@ impl Machine {
                 remedy: Some("What it held is missing from answers; the file is kept.".into()),
             });
         }
+        notices.extend(self.sending.notices());
         notices.extend(lock(&self.happened).iter().cloned());
         notices
     }
@@ -446,6 +451,7 @@ impl Machine {
             scrape_interval: interval.clone(),
             scrape_timeout: interval,
             families: names.0,
+            scrape_config: None,
         }
     }
 }

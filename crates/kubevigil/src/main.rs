@@ -8,6 +8,7 @@
 mod access_options;
 mod clock;
 mod collect;
+mod exemplars;
 mod export;
 mod import;
 mod log;
@@ -18,6 +19,7 @@ mod process;
 mod progress;
 mod receive_options;
 mod script;
+mod sending;
 mod server;
 mod simulate;
 mod standalone;

@@ -2,6 +2,7 @@
 
 use crate::access_options::{Administration, Rights};
 use crate::receive_options::Receiving;
+use crate::sending::SendOptions;
 use crate::server::options::ServerOptions;
 use crate::simulate::Simulate;
 use clap::builder::styling::Styles;
@@ -18,6 +19,8 @@ Examples:
   kubevigil --interval 10s --retention 90d     Fewer samples, kept longer
   kubevigil --retention-size 2GB               Never more than 2 GB on disk
   kubevigil --no-collector.hwmon               Without one of the collectors
+  kubevigil --remote-write http://prometheus:9090/api/v1/write
+                                               And send everything there as well
   kubevigil --path.procfs /host/proc --path.sysfs /host/sys --path.rootfs /host
                                                From a container that sees the host's files
   kubevigil import prometheus /var/lib/prometheus
@@ -118,6 +121,14 @@ pub struct Options {
     /// What others may send.
     #[command(flatten)]
     pub receiving: Receiving,
+
+    /// A Prometheus configuration file: to its remote_write is sent, with its external_labels
+    #[arg(long = "config.file", value_name = "FILE", help_heading = "Remote write")]
+    pub config_file: Option<PathBuf>,
+
+    /// Where samples are sent to.
+    #[command(flatten)]
+    pub sending: SendOptions,
 
     /// How often everything is read
     #[arg(
@@ -227,6 +238,47 @@ pub struct History {
     )]
     pub head_span: Duration,
 
+    /// Whether blocks of a day and more get companions, from which queries over weeks are answered
+    #[arg(
+        long = "storage.companions",
+        value_name = "true|false",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        help_heading = "History"
+    )]
+    pub companions: bool,
+
+    /// What writing and merging blocks in the background may take of the processors: 0.5 is half of one,
+    /// 0 is no limit
+    #[arg(
+        long = "storage.compaction-cpu",
+        value_name = "CORES",
+        default_value = "0.5",
+        value_parser = cores,
+        help_heading = "History"
+    )]
+    pub compaction_cpu: f64,
+
+    /// How many bytes it may write a second; 0 is no limit
+    #[arg(
+        long = "storage.compaction-rate",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = rate,
+        help_heading = "History"
+    )]
+    pub compaction_rate: u64,
+
+    /// How many exemplars are kept, the newest of all series; storage.exemplars.max_exemplars of
+    /// --config.file goes before
+    #[arg(
+        long = "storage.exemplars",
+        value_name = "NUMBER",
+        default_value_t = 100_000,
+        help_heading = "History"
+    )]
+    pub exemplars: usize,
+
     /// What an acknowledged write waits for
     #[arg(long, value_enum, default_value = "fsync", help_heading = "History")]
     pub durability: Durability,
@@ -280,6 +332,16 @@ pub struct Limits {
         help_heading = "Limits"
     )]
     pub queries_memory: Option<u64>,
+
+    /// Memory of answers that a range query asked again goes on from; 0 for none [default: 32MiB, an
+    /// eighth of --memory-limit at most]
+    #[arg(
+        long = "query.cache-size",
+        value_name = "SIZE",
+        value_parser = size,
+        help_heading = "Limits"
+    )]
+    pub cache_memory: Option<u64>,
 
     /// Write each query that ended to this file, a line of JSON each
     #[arg(long = "query.log-file", value_name = "FILE", help_heading = "Limits")]
@@ -457,6 +519,21 @@ pub fn size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// A size a second; 0 is no limit.
+fn rate(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
+/// A number of processors; 0 is no limit.
+fn cores(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(cores) if cores == 0.0 || (0.01..=1.0).contains(&cores) => Ok(cores),
+        _ => {
+            Err(format!("not a share of a processor: {text:?}; write 0.01 to 1, or 0 for no limit"))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,6 +541,14 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn budgets() {
+        assert_eq!((cores("0"), cores("0.25"), cores("1")), (Ok(0.0), Ok(0.25), Ok(1.0)));
+        assert!(["", "x", "-1", "0.001", "2", "NaN"].iter().all(|t| cores(t).is_err()));
+        assert_eq!((rate("0"), rate("1MiB")), (Ok(0), Ok(1 << 20)));
+        assert!(rate("x").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::log;
 use crate::machine::Machine;
 use crate::process::Usage;
 use model::{Family, Kind, Sink};
+use promql::RangeCache;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Writes all of them.
@@ -15,6 +16,8 @@ pub fn write(machine: &Machine, sink: &mut dyn Sink) {
     store(machine.store(), out.0);
     machine.fixed.listener.write(out.0);
     machine.fixed.received.write(out.0);
+    range_cache(machine.fixed.range_cache.as_deref(), out.0);
+    machine.sending.write(out.0);
 }
 
 /// What the process is and takes.
@@ -99,7 +102,27 @@ pub fn store(db: Option<&tsdb::Db>, sink: &mut dyn Sink) {
         ("kubevigil_tsdb_head_bytes", "Memory of the head.", stats.head_bytes),
         ("kubevigil_tsdb_log_bytes", "Size of the log.", stats.log_bytes),
         ("kubevigil_tsdb_block_bytes", "Size of all blocks.", stats.block_bytes),
+        (
+            "kubevigil_tsdb_companion_bytes",
+            "Size of the companions of all blocks.",
+            stats.companion_bytes,
+        ),
         ("kubevigil_tsdb_blocks", "Number of blocks.", stats.blocks),
+        (
+            "prometheus_tsdb_exemplar_exemplars_in_storage",
+            "Exemplars that are kept.",
+            stats.exemplars.kept,
+        ),
+        (
+            "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+            "Series of which exemplars are kept.",
+            stats.exemplars.series,
+        ),
+        (
+            "prometheus_tsdb_exemplar_max_exemplars",
+            "Exemplars that may be kept.",
+            stats.exemplars.capacity,
+        ),
         (
             "kubevigil_tsdb_quarantined_files",
             "Damaged files that were set aside.",
@@ -114,6 +137,11 @@ pub fn store(db: Option<&tsdb::Db>, sink: &mut dyn Sink) {
     for (name, help, value) in gauges {
         out.gauge(name, help, value as f64);
     }
+    out.counter(
+        "kubevigil_tsdb_compaction_paused_seconds_total",
+        "Time that writing and merging blocks in the background waited to stay within its budget.",
+        stats.paused_seconds,
+    );
     let counters = [
         ("kubevigil_tsdb_appended_samples_total", "Samples taken in.", stats.appended),
         (
@@ -121,15 +149,62 @@ pub fn store(db: Option<&tsdb::Db>, sink: &mut dyn Sink) {
             "Samples taken in behind the newest of their series.",
             stats.out_of_order,
         ),
+        (
+            "kubevigil_tsdb_companion_reads_total",
+            "Reads for which companions of blocks were read in place of samples.",
+            stats.companion_reads,
+        ),
         ("kubevigil_tsdb_too_old_samples_total", "Samples refused as too old.", stats.too_old),
         (
             "kubevigil_tsdb_duplicate_samples_total",
             "Samples refused because their time was taken by another value.",
             stats.duplicates,
         ),
+        (
+            "prometheus_tsdb_exemplar_exemplars_appended_total",
+            "Exemplars taken in.",
+            stats.exemplars.appended,
+        ),
+        (
+            "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
+            "Exemplars refused because they were older than the newest of their series.",
+            stats.exemplars.out_of_order,
+        ),
+        (
+            "kubevigil_tsdb_too_long_exemplars_total",
+            "Exemplars refused because their labels had more than 128 characters.",
+            stats.exemplars.too_long,
+        ),
     ];
+    let newest_ms = stats.exemplars.newest_ms.unwrap_or(0);
+    out.gauge(
+        "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
+        "The newest exemplar, in seconds since the Unix epoch.",
+        newest_ms as f64 / 1000.0,
+    );
     for (name, help, value) in counters {
         out.counter(name, help, value as f64);
+    }
+}
+
+/// What the cache of answers holds and did, where there is one.
+pub fn range_cache(cache: Option<&RangeCache>, sink: &mut dyn Sink) {
+    let Some(stats) = cache.map(RangeCache::stats) else { return };
+    let mut out = Out(sink);
+    let counters = [
+        ("hits", "Range queries that went on from a kept answer.", stats.hits),
+        ("misses", "Range queries that could have, and found none.", stats.misses),
+    ];
+    for (what, help, value) in counters {
+        out.counter(&format!("kubevigil_query_cache_{what}_total"), help, value as f64);
+    }
+    let gauges = [
+        ("entries", "Answers of range queries that are kept.", stats.entries),
+        ("bytes", "Memory of kept answers.", stats.bytes),
+        ("limit_bytes", "Memory that kept answers may take.", stats.limit),
+    ];
+    for (what, help, value) in gauges {
+        out.gauge(&format!("kubevigil_query_cache_{what}"), help, value as f64);
     }
 }
 

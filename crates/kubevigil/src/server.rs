@@ -10,7 +10,7 @@ mod why;
 
 use crate::process::Itself;
 use crate::standalone::{
-    QUERY_STACK_BYTES, data_dir, engine, limits, milliseconds, queries, store_options,
+    QUERY_STACK_BYTES, data_dir, engine, limits, milliseconds, queries, range_cache, store_options,
 };
 use crate::{clock, log};
 use anyhow::{Context, bail};
@@ -178,6 +178,7 @@ fn parts(
     let reader = Arc::new(reader);
     let mut itself = Itself::open()?;
     let uname = kernel::system::uname();
+    let memory_limit = options.limits.memory_limit.or_else(|| itself.memory_limit());
     let fixed = Fixed {
         hostname: uname.nodename,
         kernel: uname.release,
@@ -186,17 +187,18 @@ fn parts(
         dir: dir.display().to_string(),
         retention_ms: milliseconds(options.history.retention),
         retention_bytes: options.history.retention_size,
-        memory_limit: options.limits.memory_limit.or_else(|| itself.memory_limit()),
+        memory_limit,
         flags: options.flags.clone(),
         listener: listener.stats(),
         received: Arc::default(),
         queries: queries(&options.limits)?,
-        exemplars: Arc::default(),
+        range_cache: range_cache(&options.limits, memory_limit),
         keeps_history: !options.core_metrics_only,
     };
     let pipeline =
         PipelineOptions { keeps_history: !options.core_metrics_only, ..options.pipeline.clone() };
-    let pipeline = Pipeline::new(pipeline, options.adapter_config.clone(), cluster.clone(), &dir)?;
+    let (rules, exemplars) = (options.adapter_config.clone(), options.history.exemplars);
+    let pipeline = Pipeline::new(pipeline, rules, cluster.clone(), exemplars, &dir)?;
     let hub = Hub::new(fixed, nodes.clone(), reader.clone(), itself, pipeline.clone());
     let hub = Arc::new(hub);
     let draining = Arc::default();
@@ -306,7 +308,7 @@ fn router(parts: &Parts) -> Router {
         limits: limits(&options.limits, parts.hub.fixed.memory_limit),
         receive,
         queries: parts.hub.fixed.queries.clone(),
-        exemplars: parts.hub.fixed.exemplars.clone(),
+        range_cache: parts.hub.fixed.range_cache.clone(),
         admin: options.administration.enabled,
         // The cluster says who may do what.
         users: api::access::Users::default(),
@@ -394,18 +396,23 @@ fn open(parts: Arc<Parts>) -> tokio::sync::oneshot::Receiver<anyhow::Result<()>>
         let watcher = parts.hub.clone();
         let progress = Arc::new(move |progress| watcher.opening(progress));
         let dir = parts.dir.join("series");
-        let outcome = Db::open(&dir, store_options(&parts.options.history, progress));
+        let options = tsdb::Options {
+            keep_log: parts.pipeline.sending.is_wanted(),
+            exemplars: parts.pipeline.sending.exemplars.get(),
+            ..store_options(&parts.options.history, progress)
+        };
+        let outcome = Db::open(&dir, options);
         let outcome = outcome.map(|db| {
             let folder = Arc::new(Folder::new(&dir));
-            parts.hub.fixed.exemplars.keep_in(folder.clone());
             for query in parts.hub.fixed.queries.keep_in(&folder) {
                 tracing::warn!("a query ran when the program ended the last time: {query}");
             }
             let (seconds, dir) = (start.elapsed().as_secs_f64(), dir.display());
             tracing::info!("opened {dir} with {} series in {seconds:.2} s", db.stats().series);
+            // First, so that the first samples are sent as well.
+            parts.hub.opened(db.clone());
             let _ = parts.recorder.hub.set(parts.hub.clone()); // once, as the next
-            let _ = parts.recorder.series.set(Series::new(db.clone()));
-            parts.hub.opened(db);
+            let _ = parts.recorder.series.set(Series::new(db));
         });
         let hint = "the history cannot be opened; another folder is given with --data-dir";
         let _ = told.send(outcome.context(hint)); // the program may be stopping already

@@ -4,12 +4,14 @@
 use crate::machine::{Fixed, Machine, standing_notices};
 use crate::options::{self, Durability, Options};
 use crate::process::Itself;
+use crate::sending::Sending;
 use crate::{clock, collect, log};
 use anyhow::{Context, bail};
 use api::queries::Queries;
 use api::{Api, Limits};
 use disk::Folder;
-use promql::{Engine, EngineOptions};
+use promql::{Engine, EngineOptions, RangeCache};
+use scrape::Config;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +27,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(2);
 /// Threads for queries and for what else may block.
 const BLOCKING_THREADS: usize = 64;
+/// What answers that are kept may take where nothing is said.
+const RANGE_CACHE_BYTES: u64 = 32 << 20;
 /// Room for the deepest expression that the parser lets through. Of a stack, only what was used
 /// takes memory.
 pub const QUERY_STACK_BYTES: usize = 16 << 20;
@@ -49,7 +53,12 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 async fn standalone(options: Options) -> anyhow::Result<()> {
     let server = http::Server::bind(listening(&options)).await?;
     let dir = data_dir(&options.history)?;
-    let machine = Arc::new(machine(&options, &dir, &server)?);
+    let sending = Sending::new(&options.sending, options.history.exemplars, &dir)?;
+    if let Some(path) = &options.config_file {
+        sending.take(&configuration(path)?);
+        tokio::spawn(sending.clone().follow(path.clone()));
+    }
+    let machine = Arc::new(machine(&options, &dir, &server, sending.clone())?);
     let mut opening = open(machine.clone(), dir, &options);
     let stop = Arc::new(collect::Stop::default());
     let collector =
@@ -71,7 +80,7 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
                 machine.fixed.received.clone(),
             ),
             queries: machine.fixed.queries.clone(),
-            exemplars: machine.fixed.exemplars.clone(),
+            range_cache: machine.fixed.range_cache.clone(),
             admin: options.administration.enabled,
             users: options.rights.users(),
         },
@@ -96,12 +105,14 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
     };
     server.serve(api.router(), shutdown).await;
     stop.ask();
-    let end = tokio::task::spawn_blocking(move || {
+    let collected = tokio::task::spawn_blocking(move || {
         if collector.join().is_err() {
             tracing::error!("the collector had died");
         }
-        machine.store().map(Db::close)
     });
+    collected.await.context("a thread of ours died")?;
+    sending.stop().await;
+    let end = tokio::task::spawn_blocking(move || machine.store().map(Db::close));
     if let Some(Err(error)) = end.await.context("a thread of ours died")? {
         bail!("the store was not closed well: {error}");
     }
@@ -151,7 +162,11 @@ fn open(
             tracing::info!("{}: {percent} %", progress.what);
         }
     };
-    let store_options = store_options(&options.history, Arc::new(progress));
+    let store_options = tsdb::Options {
+        keep_log: machine.sending.is_wanted(),
+        exemplars: machine.sending.exemplars.get(),
+        ..store_options(&options.history, Arc::new(progress))
+    };
     tokio::task::spawn_blocking(move || {
         let start = Instant::now();
         let outcome = Db::open(&dir, store_options).map(|db| {
@@ -160,6 +175,8 @@ fn open(
             machine.take_over(&Arc::new(Folder::new(&dir)));
             let dir = dir.display();
             tracing::info!("opened {dir} with {series} series in {seconds:.2} s");
+            // First, so that the first round is sent as well.
+            machine.sending.opened(db.clone());
             machine.opened(db);
         });
         let _ = told.send(outcome); // the program may be stopping already
@@ -172,6 +189,7 @@ pub fn store_options(
     history: &options::History,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 ) -> tsdb::Options {
+    let default = tsdb::Options::default();
     tsdb::Options {
         durability: match history.durability {
             Durability::Kernel => tsdb::Durability::Kernel,
@@ -180,12 +198,22 @@ pub fn store_options(
         retention_ms: milliseconds(history.retention),
         retention_bytes: history.retention_size.unwrap_or(0),
         head_ms: milliseconds(history.head_span),
+        companions_ms: if history.companions { default.companions_ms } else { Vec::new() },
+        budget: tsdb::Budget {
+            cpu: history.compaction_cpu,
+            bytes_per_second: history.compaction_rate,
+        },
         progress: Some(progress),
-        ..tsdb::Options::default()
+        ..default
     }
 }
 
-fn machine(options: &Options, dir: &Path, server: &http::Server) -> anyhow::Result<Machine> {
+fn machine(
+    options: &Options,
+    dir: &Path,
+    server: &http::Server,
+    sending: Arc<Sending>,
+) -> anyhow::Result<Machine> {
     let mut itself = Itself::open()?;
     let limit = options.limits.memory_limit.or_else(|| itself.memory_limit());
     let uname = kernel::system::uname();
@@ -216,11 +244,21 @@ fn machine(options: &Options, dir: &Path, server: &http::Server) -> anyhow::Resu
         listener: server.stats(),
         received: Arc::default(),
         queries: queries(&options.limits)?,
-        exemplars: Arc::default(),
+        range_cache: range_cache(&options.limits, limit),
         notices: standing_notices(options, is_root),
     };
     let node = node::Node::open(node_options(options)?).context("cannot read this machine")?;
-    Ok(Machine::new(fixed, node, itself))
+    Ok(Machine::new(fixed, node, itself, sending))
+}
+
+/// What of a Prometheus configuration file means something for one machine.
+fn configuration(path: &Path) -> anyhow::Result<Config> {
+    let config = Config::read(path)?;
+    if !config.jobs.is_empty() {
+        let path = path.display();
+        tracing::warn!("{path}: scrape_configs have no effect here: `kubevigil server` scrapes");
+    }
+    Ok(config)
 }
 
 fn node_options(options: &Options) -> anyhow::Result<node::Options> {
@@ -278,6 +316,16 @@ pub fn limits(options: &options::Limits, memory_limit: Option<u64>) -> Limits {
         query_bytes: options.query_memory.or(memory_limit.map(|l| l / 4)),
         total_bytes: options.queries_memory.or(memory_limit.map(|l| l / 2)),
     }
+}
+
+/// The cache of answers; `None` where it may take nothing.
+pub fn range_cache(
+    options: &options::Limits,
+    memory_limit: Option<u64>,
+) -> Option<Arc<RangeCache>> {
+    let affordable = memory_limit.map_or(RANGE_CACHE_BYTES, |l| (l / 8).min(RANGE_CACHE_BYTES));
+    let bytes = options.cache_memory.unwrap_or(affordable);
+    (bytes > 0).then(|| Arc::new(RangeCache::new(bytes)))
 }
 
 /// The folder of the option, or the one that the system sets aside for such things.

@@ -101,14 +101,21 @@ fn repair(dir: &Path) -> anyhow::Result<ExitCode> {
         bail!("{}: no data folder of ours (it has no file FORMAT)", dir.display());
     }
     let before = disk::publish::quarantined(&Folder::new(dir));
-    let options = tsdb::Options { background: false, retention_ms: 0, ..Default::default() };
+    // What is kept the program decides that runs on the folder, not we.
+    let exemplars = usize::MAX;
+    let options =
+        tsdb::Options { background: false, retention_ms: 0, exemplars, ..Default::default() };
     let db = Db::open(dir, options)?;
     let rewritten = db.repair()?;
     let set_aside = db.stats().quarantined;
     db.close()?;
     drop(db);
     for finding in &rewritten {
-        println!("{finding}: written anew without it");
+        let then = match finding.file.ends_with(".companion") {
+            true => "the companion goes, and is made anew of its block when the program runs",
+            false => "written anew without it",
+        };
+        println!("{finding}: {then}");
     }
     for aside in set_aside.iter().filter(|q| !before.iter().any(|b| b.0 == q.file)) {
         println!("{} was set aside: {}", aside.file, aside.why);

@@ -7,10 +7,11 @@
 use crate::block::put_in_order;
 use crate::error::{Damage, Error};
 use crate::head_chunks::read_head_chunks;
-use crate::record::{Item, read_record};
+use crate::record::{About, Item, read_record};
 use crate::segment::read_segment;
-use model::{Labels, Sample, Value};
-use std::collections::HashMap;
+use model::labels::METRIC_NAME;
+use model::{Kind, Labels, Sample, Value};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,19 @@ pub struct Folder {
     head_chunks: Vec<PathBuf>,
 }
 
+/// An example of what a series counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadExemplar {
+    /// The series.
+    pub series: Labels,
+    /// Its own labels.
+    pub labels: Labels,
+    /// What was observed.
+    pub value: f64,
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: i64,
+}
+
 /// What reading the head came to.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
@@ -39,10 +53,10 @@ pub struct Head {
     pub deleted: u64,
     /// Samples of series whose labels could not be read.
     pub unknown: u64,
-    /// Exemplars, which are passed over.
-    pub exemplars: u64,
-    /// Descriptions of metrics, which are passed over.
-    pub metadata: u64,
+    /// The newest exemplars, at most a hundred thousand, in the order in which they were written.
+    pub exemplars: VecDeque<HeadExemplar>,
+    /// What is known of metrics, by the name of their family; what was said last counts.
+    pub families: BTreeMap<String, About>,
     /// What could not be read; of many the first thousand.
     pub damage: Vec<Damage>,
     /// How many parts could not be read.
@@ -50,6 +64,22 @@ pub struct Head {
 }
 
 const DAMAGE_MAX: usize = 1000;
+/// Of more exemplars than this the oldest are left out.
+const EXEMPLARS_MAX: usize = 100_000;
+/// Of more families than this nothing is known.
+const FAMILIES_MAX: usize = 100_000;
+
+/// The name of the family to which a series belongs.
+fn family(name: &str, kind: Kind) -> &str {
+    let suffixes: &[&str] = match kind {
+        Kind::Histogram | Kind::GaugeHistogram => {
+            &["_bucket", "_count", "_sum", "_gcount", "_gsum"]
+        }
+        Kind::Summary => &["_count", "_sum"],
+        _ => &[],
+    };
+    suffixes.iter().find_map(|s| name.strip_suffix(s)).filter(|n| !n.is_empty()).unwrap_or(name)
+}
 
 impl Head {
     fn note(&mut self, file: &Path, offset: usize, what: &str) {
@@ -189,8 +219,28 @@ impl Reader {
                     Item::Deleted { series, start_ms, end_ms } => {
                         deleted.push((series, start_ms, end_ms));
                     }
-                    Item::Exemplar => self.done.exemplars += 1,
-                    Item::Metadata => self.done.metadata += 1,
+                    Item::Exemplar { series, time_ms, value, labels } => {
+                        let place = self.numbers.get(&series).map(|p| *p as usize);
+                        let Some(series) = place.and_then(|p| self.labels.get(p)) else { return };
+                        if self.done.exemplars.len() >= EXEMPLARS_MAX {
+                            self.done.exemplars.pop_front();
+                        }
+                        let series = series.clone();
+                        let exemplar = HeadExemplar { series, labels, value, time_ms };
+                        self.done.exemplars.push_back(exemplar);
+                    }
+                    Item::Metadata { series, about } => {
+                        let place = self.numbers.get(&series).map(|p| *p as usize);
+                        let name = place.and_then(|p| self.labels.get(p)?.get(METRIC_NAME));
+                        if let Some(name) = name {
+                            let family = family(name, about.kind).to_owned();
+                            if self.done.families.len() < FAMILIES_MAX
+                                || self.done.families.contains_key(&family)
+                            {
+                                self.done.families.insert(family, about);
+                            }
+                        }
+                    }
                     _ => {}
                 });
                 if let Err(what) = read {

@@ -5,7 +5,7 @@ use crate::bytes::{Bytes, Wrong};
 use crate::chunk::histogram::{PARTS_MAX, absolute, check_schema, check_spans, settled, stale};
 use model::histogram::{CUSTOM_BOUNDS_SCHEMA, ResetHint, Span};
 use model::value::is_stale;
-use model::{Histogram, Labels};
+use model::{Histogram, Kind, Labels};
 use std::sync::Arc;
 
 const SERIES: u8 = 1;
@@ -21,6 +21,17 @@ const CUSTOM_FLOAT_HISTOGRAMS: u8 = 10;
 const SAMPLES_2: u8 = 11;
 const HISTOGRAMS_2: u8 = 12;
 const FLOAT_HISTOGRAMS_2: u8 = 13;
+
+/// What is known of a metric apart from its samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its type.
+    pub kind: Kind,
+    /// One line for people.
+    pub help: String,
+    /// Its unit; often empty.
+    pub unit: String,
+}
 
 /// What a record says, one thing at a time. Series are named by numbers.
 #[derive(Clone, Debug)]
@@ -63,10 +74,24 @@ pub enum Item {
         /// The last time, included.
         end_ms: i64,
     },
-    /// An example of what was counted.
-    Exemplar,
-    /// What is known of a metric.
-    Metadata,
+    /// An example of what a series counted.
+    Exemplar {
+        /// The series.
+        series: u64,
+        /// Milliseconds since the Unix epoch.
+        time_ms: i64,
+        /// What was observed.
+        value: f64,
+        /// Its own labels.
+        labels: Labels,
+    },
+    /// What is known of the metric of a series.
+    Metadata {
+        /// The series.
+        series: u64,
+        /// What it is.
+        about: About,
+    },
     /// Where late samples went; says nothing by itself.
     Marker,
 }
@@ -108,10 +133,10 @@ pub fn read_record(record: &[u8], see: &mut dyn FnMut(Item)) -> Result<(), &'sta
             }
             Ok(())
         }
-        EXEMPLARS => each(&mut bytes, |bytes, _, _, _| {
-            bytes.float()?;
-            read_labels(bytes)?;
-            see(Item::Exemplar);
+        EXEMPLARS => each(&mut bytes, |bytes, series, time_ms, _| {
+            let value = bytes.float()?;
+            let labels = read_labels(bytes)?;
+            see(Item::Exemplar { series, time_ms, value, labels });
             Ok(())
         }),
         METADATA => read_metadata(&mut bytes, see),
@@ -191,13 +216,31 @@ fn read_labels(bytes: &mut Bytes<'_>) -> Result<Labels, Wrong> {
 
 fn read_metadata(bytes: &mut Bytes<'_>, see: &mut dyn FnMut(Item)) -> Result<(), Wrong> {
     while !bytes.0.is_empty() {
-        bytes.uvarint()?;
-        bytes.byte()?;
-        for _ in 0..bytes.count()? * 2 {
-            let length = bytes.count()?;
-            bytes.take(length)?;
+        let series = bytes.uvarint()?;
+        let kind = match bytes.byte()? {
+            1 => Kind::Counter,
+            2 => Kind::Gauge,
+            3 => Kind::Histogram,
+            4 => Kind::GaugeHistogram,
+            5 => Kind::Summary,
+            6 => Kind::Info,
+            7 => Kind::StateSet,
+            _ => Kind::Untyped,
+        };
+        let (help, unit) = (String::new(), String::new());
+        let mut about = About { kind, help, unit };
+        for _ in 0..bytes.count()? {
+            let mut text = || -> Result<String, Wrong> {
+                let length = bytes.count()?;
+                Ok(String::from_utf8_lossy(bytes.take(length)?).into_owned())
+            };
+            match (text()?.as_str(), text()?) {
+                ("HELP", help) => about.help = help,
+                ("UNIT", unit) => about.unit = unit,
+                _ => {}
+            }
         }
-        see(Item::Metadata);
+        see(Item::Metadata { series, about });
     }
     Ok(())
 }

@@ -76,6 +76,7 @@ const fn optional(name: &'static str, kind: Kind, description: &'static str) -> 
 }
 
 const LIMIT: Parameter = optional("limit", Kind::Whole, "How many are told at most; 0 for all");
+const SCRAPE_POOL: Parameter = needed("scrapePool", Kind::Text, "The job");
 const QUERY: Parameter = needed("query", Kind::Text, "The expression");
 const TIMEOUT: Parameter = optional(
     "timeout",
@@ -312,6 +313,24 @@ pub const ENDPOINTS: &[Endpoint] = &[
         id: "get-scrape-pools",
         summary: "The jobs",
         parameters: &[],
+        answer: Answer::Data("object"),
+    },
+    Endpoint {
+        path: "/scrape_pools/config",
+        methods: GET,
+        tag: "targets",
+        id: "get-scrape-pools-config",
+        summary: "How the targets of a job are scraped",
+        parameters: &[SCRAPE_POOL],
+        answer: Answer::Data("object"),
+    },
+    Endpoint {
+        path: "/targets/relabel_steps",
+        methods: GET,
+        tag: "targets",
+        id: "get-targets-relabel-steps",
+        summary: "What the rules of a job make of labels, rule by rule",
+        parameters: &[SCRAPE_POOL, needed("labels", Kind::Text, "Labels as a JSON object")],
         answer: Answer::Data("object"),
     },
     Endpoint {

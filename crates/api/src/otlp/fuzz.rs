@@ -25,7 +25,7 @@ pub fn request(bytes: &[u8]) {
         };
         let mut batch = Batch::of(Limits::default(), Arc::default());
         if translate(body, &settings, &mut batch).is_ok() {
-            assert!(batch.samples().iter().all(|(labels, _)| !labels.metric().is_empty()));
+            assert!(batch.samples().all(|(labels, _)| !labels.metric().is_empty()));
         }
     }
 }

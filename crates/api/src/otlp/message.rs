@@ -2,9 +2,9 @@
 //! of them.
 
 use super::attributes::{self, Attributes};
-use crate::exemplars::Exemplar;
 use model::Labels;
 use model::protobuf::{Field, Malformed, Message};
+use tsdb::Exemplar;
 
 /// A metric; its points are read when they are needed.
 #[derive(Default)]

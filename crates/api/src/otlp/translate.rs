@@ -4,14 +4,13 @@ use super::attributes::{self, Attributes};
 use super::message::{Data, DataKind, Metric, Point};
 use super::names::{self, Shape};
 use super::{Settings, points};
-use crate::exemplars::Exemplar;
-use crate::receive::{Batch, Reason};
+use crate::receive::{Batch, Reason, Series};
 use model::labels::METRIC_NAME;
 use model::protobuf::{Malformed, Message};
 use model::value::STALE;
 use model::{Kind, Labels};
 use std::collections::{BTreeMap, HashSet};
-use tsdb::Metadata;
+use tsdb::{Exemplar, Metadata};
 
 const DELTA: u64 = 1;
 const CUMULATIVE: u64 = 2;
@@ -287,8 +286,8 @@ impl Translator<'_, '_> {
                     }
                 };
                 if let Some(series) = self.series(labels, &family.name, None, 1) {
-                    self.batch.histogram(&series, histogram);
-                    self.exemplars(&series, &point.exemplars);
+                    self.batch.histogram(series, histogram);
+                    self.exemplars(series, &point.exemplars);
                 }
             }
             DataKind::Summary => {
@@ -353,12 +352,12 @@ impl Translator<'_, '_> {
         exemplars: &[Exemplar],
     ) {
         if let Some(series) = self.series(labels, name, more, 1) {
-            self.batch.sample(&series, point.time_ms, point.start_ms, value);
-            self.exemplars(&series, exemplars);
+            self.batch.sample(series, point.time_ms, point.start_ms, value);
+            self.exemplars(series, exemplars);
         }
     }
 
-    fn exemplars(&mut self, series: &Labels, exemplars: &[Exemplar]) {
+    fn exemplars(&mut self, series: Series, exemplars: &[Exemplar]) {
         for exemplar in exemplars {
             self.batch.exemplar(series, exemplar.clone());
         }
@@ -371,14 +370,14 @@ impl Translator<'_, '_> {
         name: &str,
         more: Option<(&str, &str)>,
         samples: usize,
-    ) -> Option<Labels> {
+    ) -> Option<Series> {
         let own = |n: &str| n == METRIC_NAME || more.is_some_and(|m| m.0 == n);
         let kept = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).filter(|l| !own(l.0));
         let all = kept.chain([(METRIC_NAME, name)]).chain(more);
         // An empty value and no label are the same.
         let all = all.filter(|l| !l.1.is_empty());
         let mut pairs: Vec<_> = all.map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-        self.batch.labels(&mut pairs, samples)
+        self.batch.series(&mut pairs, samples)
     }
 
     /// The labels of a point: its attributes, and what resource and scope add. Attributes whose names
@@ -460,9 +459,9 @@ impl Translator<'_, '_> {
         let mut time_ms = first_ms.max(last_ms.saturating_sub(step_ms.saturating_mul(TARGET_INFO)));
         loop {
             let at_ms = time_ms.min(last_ms);
-            if self.told.insert((series.clone(), at_ms)) {
+            if self.told.insert((self.batch.labels_of(series).into_owned(), at_ms)) {
                 self.batch.item()?;
-                self.batch.sample(&series, at_ms, 0, 1.0);
+                self.batch.sample(series, at_ms, 0, 1.0);
             }
             if time_ms >= last_ms {
                 return Ok(());

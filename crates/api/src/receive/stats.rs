@@ -78,6 +78,8 @@ pub struct Stats {
     requests: [AtomicU64; PROTOCOLS.len()],
     samples: [AtomicU64; PROTOCOLS.len()],
     refused: [AtomicU64; REQUESTS.len() + SAMPLES.len()],
+    known_series: AtomicU64,
+    known_bytes: AtomicU64,
 }
 
 impl Stats {
@@ -90,6 +92,12 @@ impl Stats {
     /// What was not taken.
     pub fn refuse(&self, why: Reason, count: u64) {
         self.refused[why as usize].fetch_add(count, Relaxed);
+    }
+
+    /// How many series are known by the bytes that named them, and the memory that takes.
+    pub fn known(&self, series: u64, bytes: u64) {
+        self.known_series.store(series, Relaxed);
+        self.known_bytes.store(bytes, Relaxed);
     }
 
     /// Writes the families `kubevigil_api_write_*`.
@@ -127,6 +135,23 @@ impl Stats {
             "reason",
             &of(&SAMPLES),
         );
+        for (name, help, unit, count) in [
+            (
+                "kubevigil_api_write_known_series",
+                "Series that senders sent lately, whose labels are not read again.",
+                "",
+                &self.known_series,
+            ),
+            (
+                "kubevigil_api_write_known_bytes",
+                "Memory that it takes to know them.",
+                "bytes",
+                &self.known_bytes,
+            ),
+        ] {
+            sink.family(&Family { name, help, kind: Kind::Gauge, unit });
+            sink.sample(name, &[], count.load(Relaxed) as f64, None);
+        }
     }
 }
 

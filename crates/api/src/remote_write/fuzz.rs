@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub fn request(bytes: &[u8]) {
     for protocol in [Protocol::RemoteWrite1, Protocol::RemoteWrite2] {
         let mut batch = Batch::of(Limits::default(), Arc::default());
-        if decode(protocol, bytes, &mut batch).is_ok() {
+        if decode(protocol, bytes, None, &mut batch).is_ok() {
             for (labels, sample) in batch.samples() {
                 assert!(!labels.metric().is_empty());
                 if let model::Value::Histogram(h) = &sample.value {

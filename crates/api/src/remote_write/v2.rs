@@ -3,17 +3,19 @@
 //! to it by number.
 
 use super::kind;
-use crate::exemplars::Exemplar;
-use crate::receive::{Batch, Pair, Reason, series_text};
+use crate::receive::{Batch, Pair, Reader as Known, Reason, Series};
 use model::prompb::read_histogram;
 use model::protobuf::{Field, Malformed, Message};
 use model::{Kind, Labels};
 use std::collections::HashSet;
-use tsdb::Metadata;
+use tsdb::{Exemplar, Metadata};
 
 /// Reads a request into a batch. Where the body is malformed nothing of it is to be written.
-pub fn decode(body: &[u8], batch: &mut Batch) -> Result<(), Malformed> {
-    let mut reader = Reader { symbols: Vec::new(), described: HashSet::new(), batch };
+///
+/// Of series that are `known` the labels are not checked again.
+pub fn decode(body: &[u8], known: Option<&Known<'_>>, batch: &mut Batch) -> Result<(), Malformed> {
+    let (symbols, described) = (Vec::new(), HashSet::new());
+    let mut reader = Reader { symbols, described, known, scratch: Vec::new(), batch };
     let mut request = Message::new(body);
     while let Some(field) = request.next()? {
         if field.number == 4 {
@@ -35,6 +37,8 @@ struct Reader<'a, 'b> {
     symbols: Vec<&'a [u8]>,
     /// The families described so far.
     described: HashSet<&'a str>,
+    known: Option<&'b Known<'b>>,
+    scratch: Vec<u8>,
     batch: &'b mut Batch,
 }
 
@@ -71,22 +75,34 @@ impl<'a> Reader<'a, '_> {
                     return Ok(());
                 }
             };
-        let Some(labels) = self.batch.labels(pairs, samples) else { return Ok(()) };
+        let Some(labels) = self.named(pairs, samples) else { return Ok(()) };
         if samples == 0 {
-            let series = series_text(&labels);
+            let series = self.batch.text(labels);
             let why = format!(
                 "TimeSeries must contain at least one sample or histogram for series {series}"
             );
             self.batch.mistake(Reason::InvalidLabels, 0, why);
             return Ok(());
         }
-        self.samples(message, &labels)?;
+        self.samples(message, labels)?;
         let name = pairs.iter().find(|p| p.0 == model::labels::METRIC_NAME.as_bytes());
         self.family(name.map_or(&[], |n| n.1), kind(about.kind), help, unit);
         Ok(())
     }
 
-    fn samples(&mut self, mut fields: Message<'a>, labels: &Labels) -> Result<(), Malformed> {
+    /// The series that texts name; `None` where they are wrong.
+    fn named(&mut self, pairs: &mut [Pair<'a>], samples: usize) -> Option<Series> {
+        let Some(known) = self.known else { return self.batch.series(pairs, samples) };
+        let digest = known.of_pairs(pairs, &mut self.scratch);
+        if let Some(found) = known.find(&digest) {
+            return Some(self.batch.known(digest, &found));
+        }
+        let series = self.batch.series(pairs, samples)?;
+        self.batch.remember(series, digest);
+        Some(series)
+    }
+
+    fn samples(&mut self, mut fields: Message<'a>, series: Series) -> Result<(), Malformed> {
         while let Some(field) = fields.next()? {
             match field.number {
                 2 => {
@@ -101,15 +117,15 @@ impl<'a> Reader<'a, '_> {
                             _ => {}
                         }
                     }
-                    self.batch.sample(labels, time_ms, start_ms, value);
+                    self.batch.sample(series, time_ms, start_ms, value);
                 }
                 3 => {
                     self.batch.item()?;
-                    self.batch.histogram(labels, read_histogram(field.message()?)?);
+                    self.batch.histogram(series, read_histogram(field.message()?)?);
                 }
                 4 => {
                     self.batch.item()?;
-                    self.exemplar(field.message()?, labels)?;
+                    self.exemplar(field.message()?, series)?;
                 }
                 _ => {}
             }
@@ -117,7 +133,7 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    fn exemplar(&mut self, mut fields: Message<'a>, series: &Labels) -> Result<(), Malformed> {
+    fn exemplar(&mut self, mut fields: Message<'a>, series: Series) -> Result<(), Malformed> {
         let (mut refs, mut pairs, mut value, mut time_ms) = (Vec::new(), Vec::new(), 0.0, 0);
         while let Some(field) = fields.next()? {
             match field.number {
@@ -128,7 +144,7 @@ impl<'a> Reader<'a, '_> {
             }
         }
         if let Err(why) = self.resolve(&refs, &mut pairs) {
-            let why = format!("parsing exemplar for series {}: {why}", series_text(series));
+            let why = format!("parsing exemplar for series {}: {why}", self.batch.text(series));
             self.batch.mistake(Reason::Exemplar, 1, why);
             return Ok(());
         }

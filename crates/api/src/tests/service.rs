@@ -179,7 +179,13 @@ async fn blocks_and_what_takes_room() {
     assert_eq!(blocks[0]["maxTime"], NOW_MS + 1);
     assert_eq!(blocks[0]["stats"]["numSamples"], 61 * 3 + 1);
     assert_eq!(blocks[0]["compaction"]["level"], 1);
+    // What the block does not have came after it.
+    let labels = Labels::from_pairs([("__name__", "fresh"), ("pod", "a")]);
+    let sample = Sample { time_ms: NOW_MS + 1000, start_ms: 0, value: Value::Float(1.0) };
+    db.append(&[(labels, sample)]).unwrap();
     let (_, body) = get_of(router, "/api/v1/status/tsdb?limit=1").await;
+    let begun = json!([{ "name": "fresh", "value": 1 }]);
+    assert_eq!(body["data"]["seriesCreatedByMetricName"], begun);
     assert!(body["data"]["seriesCountByTarget"].is_array(), "{body}");
     assert!(body["data"]["seriesEndedByMetricName"].is_array(), "{body}");
 }
@@ -262,4 +268,89 @@ async fn queries_beyond_their_memory_are_refused_with_the_reason() {
     assert!(text.contains("not more than 524288 may be"), "{text}");
     // What holds nothing is answered still.
     assert_eq!(get_of(full, "/api/v1/query?query=1").await.0, 200);
+}
+
+#[tokio::test]
+async fn series_that_names_alone_tell_apart() {
+    let shelf = Shelf::new(true);
+    let db = shelf.db.clone().unwrap();
+    let router = router(shelf);
+    let selected = "%7B__name__=~%22requests_total%7Ctemperature%22,pod=%22a%22%7D%5B1m%5D";
+    let ask = async |query: &str| {
+        let path = format!("/api/v1/query?query={query}&time=1700000060");
+        let (status, body) = get_of(router.clone(), &path).await;
+        (status.as_u16(), body)
+    };
+    // From the head, then from a block.
+    for _ in 0..2 {
+        let (status, body) = ask(&format!("last_over_time({selected})")).await;
+        assert_eq!(status, 200, "{body}");
+        let found: Vec<_> = (body["data"]["result"].as_array().unwrap().iter())
+            .map(|s| (s["metric"]["__name__"].as_str().unwrap(), s["value"][1].as_str().unwrap()))
+            .collect();
+        assert_eq!(found, [("requests_total", "60"), ("temperature", "-0.5")]);
+        let (_, body) = ask(&format!("sum%20by%20(pod)%20(last_over_time({selected}))")).await;
+        let result = json!([{ "metric": { "pod": "a" }, "value": [1_700_000_060, "59.5"] }]);
+        assert_eq!(body["data"]["result"], result);
+        let (status, body) = ask(&format!("sum%20by%20(pod)%20(rate({selected}))")).await;
+        let text = "vector cannot contain metrics with the same labelset";
+        assert_eq!((status, &body["error"]), (422, &json!(text)));
+        db.flush().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn range_queries_that_go_on_see_what_came_late_and_what_was_deleted() {
+    let shelf = Shelf::new(true);
+    let db = shelf.db.clone().unwrap();
+    let cache = Arc::new(promql::RangeCache::of_everything(1 << 20));
+    let kept = Some(cache.clone());
+    let router = router_with(shelf, |options| Options { range_cache: kept, ..options });
+    let labels = Labels::from_pairs([("__name__", "queue_length"), ("pod", "a")]);
+    let put = |second: i64, value: f64| {
+        let time_ms = NOW_MS + second * 1000;
+        let sample = Sample { time_ms, start_ms: 0, value: Value::Float(value) };
+        db.append(&[(labels.clone(), sample)]).unwrap();
+    };
+    let ask = async |end: i64, more: &str| {
+        let (start, end) = (NOW_MS / 1000 + end - 100, NOW_MS / 1000 + end);
+        let path = format!(
+            "/api/v1/query_range?query=max_over_time(queue_length%5B30s%5D)\
+             &start={start}&end={end}&step=10{more}"
+        );
+        let (status, body) = get_of(router.clone(), &path).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    };
+    (0..20).for_each(|i| put(i * 10, i as f64));
+    ask(200, "").await;
+    let hits = || cache.stats().hits;
+    // Later, with what came since.
+    put(205, 99.0);
+    assert_eq!(ask(210, "").await, ask(210, "&nocache=1").await);
+    assert_eq!(hits(), 1);
+    // Again, with nothing new.
+    assert_eq!(ask(210, "").await, ask(210, "&nocache=true").await);
+    assert_eq!(hits(), 2);
+    // A sample of long ago: hardly anything that is kept holds.
+    put(122, 1000.0);
+    assert_eq!(ask(210, "").await, ask(210, "&nocache=1").await);
+    assert_eq!(hits(), 2);
+    assert_eq!(ask(210, "").await, ask(210, "&nocache=1").await);
+    assert_eq!(hits(), 3);
+    // What is deleted is gone at once.
+    let matchers = [model::Matcher::equal("__name__", "queue_length")];
+    db.delete(&matchers, NOW_MS + 115_000, NOW_MS + 125_000).unwrap();
+    let left = ask(210, "").await;
+    assert_eq!(left, ask(210, "&nocache=1").await);
+    assert!(!left.to_string().contains("1000"), "{left}");
+    assert_eq!(hits(), 3);
+    // Whoever asks what it takes sees it taken.
+    assert!(
+        ask(210, "&stats=true").await["data"]["stats"]["samples"]["samplesRead"].as_u64()
+            > Some(10)
+    );
+    assert_eq!(hits(), 3);
+    let (status, _) = get_of(router, "/api/v1/query?query=1&nocache=maybe").await;
+    assert_eq!(status, 400);
 }

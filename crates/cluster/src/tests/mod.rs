@@ -4,5 +4,6 @@
 pub(crate) mod fake;
 mod race;
 mod reviews;
+mod serving;
 mod users;
 mod watches;

@@ -22,6 +22,9 @@ pub(super) struct Connection {
     tls: Option<Identity>,
 }
 
+/// So much room is made for a body because its length was told; more as it comes.
+const TOLD_BYTES: u64 = 8 << 20;
+
 /// Why an exchange failed.
 pub(super) enum Failed {
     /// hyper's reason.
@@ -181,6 +184,7 @@ async fn read(
     if body.size_hint().lower() > limit as u64 {
         return Err(Failed::TooLarge);
     }
+    into.reserve(body.size_hint().lower().min(TOLD_BYTES) as usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Failed::Hyper)?;
         let Ok(data) = frame.into_data() else { continue };

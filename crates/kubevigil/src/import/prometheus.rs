@@ -4,9 +4,9 @@ use super::spill::{Spill, TIMES_MS};
 use super::{Damages, PrometheusOptions, Target, blocks_of};
 use crate::progress::{count, time};
 use model::{Columns, Labels, ReadError, SeriesSet};
-use prometheus_tsdb::{Block, Folder};
+use prometheus_tsdb::{About, Block, Folder, Head, HeadExemplar};
 use std::process::ExitCode;
-use tsdb::Error;
+use tsdb::{Db, Error, Exemplar, Metadata};
 
 /// Imports a folder.
 pub fn run(options: &PrometheusOptions) -> anyhow::Result<ExitCode> {
@@ -119,9 +119,31 @@ fn head(
     known(head.deleted, "samples of the log were deleted", notes);
     known(head.unknown, "samples passed over: what names their series is missing", notes);
     known(far, "samples passed over: their time lies outside the years 1 to 9999", notes);
-    known(head.exemplars, "exemplars passed over", notes);
-    known(head.metadata, "descriptions of metrics passed over", notes);
+    let kept = exemplars(&head, &target.db)?;
+    known(kept, "exemplars", notes);
+    if !head.families.is_empty() {
+        let told = |(name, about): (&String, &About)| Metadata {
+            name: name.clone(),
+            kind: about.kind,
+            help: about.help.clone(),
+            unit: about.unit.clone(),
+        };
+        let families: Vec<Metadata> = head.families.iter().map(told).collect();
+        target.db.receive(&[], &[], &[], &families, u64::MAX)?;
+        known(families.len() as u64, "metrics described", notes);
+    }
     Ok(())
+}
+
+/// Adds the exemplars of the head to those of the data folder; how many were taken.
+fn exemplars(head: &Head, db: &Db) -> Result<u64, tsdb::Error> {
+    let told = |HeadExemplar { series, labels, value, time_ms }: &HeadExemplar| {
+        let (labels, value, time_ms) = (labels.clone(), *value, *time_ms);
+        (series.clone(), Exemplar { labels, value, time_ms })
+    };
+    let all: Vec<(Labels, Exemplar)> = head.exemplars.iter().map(told).collect();
+    // One that is older than what is there was imported before, or came from elsewhere.
+    db.import_exemplars(&all)
 }
 
 /// The series of a block without the samples outside its time.

@@ -8,10 +8,12 @@ use clap::ValueEnum;
 use model::exposition::{Event, ParseError, Parser, SampleLine, Syntax};
 use model::labels::METRIC_NAME;
 use model::{Labels, Sample, Value};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
+use tsdb::Exemplar;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +26,8 @@ pub enum Format {
 
 /// So much is read at once.
 const PIECE: usize = 1 << 20;
+/// Of more exemplars than this the oldest are left out: no more are kept.
+const EXEMPLARS_MAX: usize = 100_000;
 /// A line has at most so many bytes.
 const LINE_MAX: usize = 16 << 20;
 
@@ -46,7 +50,7 @@ pub fn run(options: &TextOptions) -> anyhow::Result<ExitCode> {
         keep_going: options.keep_going,
         line: 0,
         ended: false,
-        exemplars: 0,
+        exemplars: Exemplars::default(),
         last: (String::new(), Labels::empty()),
         damage: Damages::default(),
     };
@@ -62,8 +66,14 @@ pub fn run(options: &TextOptions) -> anyhow::Result<ExitCode> {
     if repeated > 0 {
         notes.push(format!("{} samples left out: a line before had their time", count(repeated)));
     }
-    if reader.exemplars > 0 {
-        notes.push(format!("{} exemplars passed over", count(reader.exemplars)));
+    let Exemplars { newest, total } = reader.exemplars;
+    if total > 0 {
+        let taken = target.db.import_exemplars(&newest.into_values().collect::<Vec<_>>())?;
+        notes.push(format!("{} exemplars", count(taken)));
+        if taken < total {
+            let text = "exemplars left out: there already, too old or too long";
+            notes.push(format!("{} {text}", count(total - taken)));
+        }
     }
     target.finish(&options.file, &notes, &reader.damage)
 }
@@ -76,10 +86,28 @@ struct Reader {
     line: usize,
     /// Whether the mark of the end came.
     ended: bool,
-    exemplars: u64,
+    exemplars: Exemplars,
     /// The series of the last line, as it stood there: most often the next line's too.
     last: (String, Labels),
     damage: Damages,
+}
+
+/// The newest exemplars of the text, each with its series.
+#[derive(Default)]
+struct Exemplars {
+    /// By time, and then in the text's order.
+    newest: BTreeMap<(i64, u64), (Labels, Exemplar)>,
+    total: u64,
+}
+
+impl Exemplars {
+    fn add(&mut self, series: &Labels, exemplar: Exemplar) {
+        self.total += 1;
+        self.newest.insert((exemplar.time_ms, self.total), (series.clone(), exemplar));
+        if self.newest.len() > EXEMPLARS_MAX {
+            self.newest.pop_first();
+        }
+    }
 }
 
 const END: &[u8] = b"# EOF\n";
@@ -205,7 +233,15 @@ impl Reader {
             let pairs = sample.labels.iter().map(|l| (&*l.name, &*l.value)).chain([name]);
             self.last = (sample.series.to_owned(), Labels::from_pairs(pairs));
         }
-        self.exemplars += u64::from(sample.exemplar.is_some());
+        if let Some(exemplar) = &sample.exemplar {
+            let labels = exemplar.labels.iter().map(|l| (&*l.name, &*l.value));
+            let (labels, value) = (Labels::from_pairs(labels), exemplar.value);
+            let time_ms = exemplar.time_ms.unwrap_or(time_ms);
+            if !TIMES_MS.contains(&time_ms) {
+                return Ok(Some("the exemplar's time lies outside the years 1 to 9999"));
+            }
+            self.exemplars.add(&self.last.1, Exemplar { labels, value, time_ms });
+        }
         let value = Value::Float(sample.value);
         spill.add(&self.last.1, Sample { time_ms, start_ms: 0, value })?;
         Ok(None)
@@ -272,7 +308,7 @@ mod tests {
             keep_going,
             line: 0,
             ended: false,
-            exemplars: 0,
+            exemplars: Exemplars::default(),
             last: (String::new(), Labels::empty()),
             damage: Damages::default(),
         };
@@ -323,6 +359,34 @@ mod tests {
         let error = result.unwrap_err().to_string();
         assert!(error.starts_with("text: line 3, column "), "{error}");
         assert!(found.is_empty());
+    }
+
+    #[test]
+    fn exemplars_come_along_in_the_order_of_their_times() {
+        let text = "a 1 10 # {t=\"x\"} 0.5 9\nb 1 10\na 2 20 # {t=\"y\"} 0.6\n\
+                    a 3 5 # {t=\"w\"} 0.7\nb 2 20 # {t=\"z\"} 0.8 1e15\n# EOF\n";
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("text.om");
+        std::fs::write(&file, text).unwrap();
+        let options = |keep_going| TextOptions {
+            file: file.clone(),
+            format: Format::Openmetrics,
+            keep_going,
+            into: super::super::Destination { data_dir: Some(dir.path().join("data")) },
+        };
+        assert!(run(&options(false)).is_err(), "a time far away");
+        assert_eq!(run(&options(true)).unwrap(), ExitCode::FAILURE, "the line is named");
+        let kept = || -> Vec<String> {
+            let found = open(&dir.path().join("data")).exemplars(&[vec![]], 0, i64::MAX);
+            let one = |labels: &Labels, e: &Exemplar| {
+                format!("{labels} {} {} {}", e.labels, e.value, e.time_ms)
+            };
+            found.iter().flat_map(|(l, list)| list.iter().map(move |e| one(l, e))).collect()
+        };
+        let expected = ["a {t=\"w\"} 0.7 5000", "a {t=\"x\"} 0.5 9000", "a {t=\"y\"} 0.6 20000"];
+        assert_eq!(kept(), expected);
+        run(&options(true)).unwrap();
+        assert_eq!(kept(), expected, "again");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use api::backend::{
 };
 use cluster::NodeCache;
 use model::{Sink, Storage};
+use promql::RangeCache;
 use resource::Reader;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -46,8 +47,8 @@ pub struct Fixed {
     pub received: Arc<api::receive::Stats>,
     /// The queries that run.
     pub queries: Arc<api::queries::Queries>,
-    /// The exemplars that were sent.
-    pub exemplars: Arc<api::exemplars::Exemplars>,
+    /// Answers that later queries go on from.
+    pub range_cache: Option<Arc<RangeCache>>,
     /// Whether history is kept.
     pub keeps_history: bool,
 }
@@ -224,6 +225,7 @@ impl Hub {
             scrape_interval: interval.clone(),
             scrape_timeout: interval,
             families: Vec::new(),
+            scrape_config: None,
         }
     }
 }
@@ -328,6 +330,7 @@ impl Backend for Hub {
         ourselves::store(self.store(), sink);
         fixed.listener.write(sink);
         fixed.received.write(sink);
+        ourselves::range_cache(fixed.range_cache.as_deref(), sink);
         self.reader.write_families(sink);
         self.pipeline.write_families(sink);
     }

@@ -240,6 +240,13 @@ impl ServerOptions {
                  {resolution:?}: shorten the one or lengthen the other"
             ));
         }
+        if self.core_metrics_only && !self.pipeline.sending.endpoints.is_empty() {
+            return Err(
+                "--remote-write sends what is kept, and --core-metrics-only keeps nothing: \
+                        leave one of the options out"
+                    .into(),
+            );
+        }
         let insecure = self.kubelet_insecure_tls || self.kubelet_tls == KubeletTls::Insecure;
         if insecure && self.kubelet_certificate_authority.is_some() {
             return Err("--kubelet-certificate-authority verifies nothing where \

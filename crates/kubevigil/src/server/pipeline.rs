@@ -5,6 +5,7 @@
 //! mistakes are logged and shown.
 
 use super::pipeline_options::PipelineOptions;
+use crate::sending::{LOOK_EVERY, Reload, Sending};
 use anyhow::{Context, anyhow};
 use api::backend::{Notice, Severity, Target};
 use api::kubernetes::{
@@ -26,8 +27,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tsdb::Db;
 
-/// How often files and discovered targets are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often estimates are written to the store, and to their file.
 const ESTIMATES_EVERY: Duration = Duration::from_secs(60);
 const KEEP_ESTIMATES_EVERY: u32 = 5;
@@ -44,6 +43,8 @@ pub struct Pipeline {
     custom_forward: Option<Arc<Forward>>,
     external_forward: Option<Arc<Forward>>,
     store: OnceLock<(Db, Scraper)>,
+    /// What is sent elsewhere.
+    pub sending: Arc<Sending>,
     resources: Mutex<(Arc<Vec<ResourceKind>>, Arc<ApiResources>)>,
     /// By what they are about.
     notices: Mutex<BTreeMap<&'static str, Vec<Notice>>>,
@@ -60,6 +61,7 @@ impl Pipeline {
         options: PipelineOptions,
         rules_file: Option<PathBuf>,
         cluster: Cluster,
+        exemplars: usize,
         dir: &Path,
     ) -> anyhow::Result<Arc<Pipeline>> {
         let forward = |url: &Option<String>| {
@@ -94,6 +96,7 @@ impl Pipeline {
             custom_forward,
             external_forward,
             store: OnceLock::new(),
+            sending: Sending::new(&options.sending, exemplars, dir)?,
             resources: Mutex::new((none, Arc::new(ApiResources::well_known()))),
             notices: Mutex::default(),
             jobs: Mutex::default(),
@@ -132,6 +135,7 @@ impl Pipeline {
 
     /// The store is open: scraping begins. Called within the runtime.
     pub fn opened(&self, db: Db) {
+        self.sending.opened(db.clone());
         let scraper = Scraper::new(db.clone(), scrape::Options::default());
         let _ = self.store.set((db, scraper)); // it is opened once
         self.scrape_config();
@@ -152,6 +156,7 @@ impl Pipeline {
         if let Some((_, scraper)) = self.store.get() {
             scraper.stop().await;
         }
+        self.sending.stop().await;
         self.keep_estimates();
     }
 
@@ -163,7 +168,8 @@ impl Pipeline {
 
     /// What a person should know.
     pub fn notices(&self) -> Vec<Notice> {
-        lock(&self.notices).values().flatten().cloned().collect()
+        let told = lock(&self.notices).values().flatten().cloned().collect::<Vec<_>>();
+        told.into_iter().chain(self.sending.notices()).collect()
     }
 
     /// Our own metrics.
@@ -171,6 +177,7 @@ impl Pipeline {
         if let Some((_, scraper)) = self.store.get() {
             scraper.write(sink);
         }
+        self.sending.write(sink);
         let mut gauge = |name, help, value| {
             sink.family(&model::Family { name, help, kind: model::Kind::Gauge, unit: "" });
             sink.sample(name, &[], value, None);
@@ -214,6 +221,7 @@ impl Pipeline {
             job: job.clone(),
         };
         *lock(&self.jobs) = config.jobs.iter().map(targets).collect();
+        self.sending.take(&config);
         self.tell("config", Severity::Info, "--config.file", config.notices);
         self.scrape_config();
     }
@@ -231,8 +239,9 @@ impl Pipeline {
             |path: &Option<PathBuf>| path.as_deref().map(|p| std::fs::read_to_string(p).ok());
         let mut rules_before = text(&self.rules_file);
         let mut config_before = text(&self.options.config_file);
+        let mut reload = Reload::new();
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            reload.wait().await;
             if let (Some(path), now) = (&self.rules_file, text(&self.rules_file))
                 && now != rules_before
             {

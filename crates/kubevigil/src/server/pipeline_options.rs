@@ -1,6 +1,7 @@
 //! The part of `server`'s command line that is about scraping, rules and forwarding.
 
 use crate::options::duration;
+use crate::sending::SendOptions;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 /// What is scraped and forwarded.
 #[derive(Clone, Debug, Args)]
 pub struct PipelineOptions {
-    /// A Prometheus configuration file: its scrape_configs are scraped
+    /// A Prometheus configuration file: its scrape_configs are scraped, to its remote_write is sent
     #[arg(long = "config.file", value_name = "FILE", help_heading = "Scraping")]
     pub config_file: Option<PathBuf>,
 
@@ -45,6 +46,10 @@ pub struct PipelineOptions {
         help_heading = "Custom metrics"
     )]
     pub metrics_max_age: Duration,
+
+    /// Where samples are sent to.
+    #[command(flatten)]
+    pub sending: SendOptions,
 
     /// Another adapter, asked for custom metrics that no rule gives
     #[arg(long = "custom-metrics.forward", value_name = "URL", help_heading = "Custom metrics")]

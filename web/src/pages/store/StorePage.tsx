@@ -56,7 +56,7 @@ export function StorePage() {
           <Ranking title="Series by label" rows={data.byLabelPair} whole={series} expr={ofPair} />
           <Ranking
             title="Series begun"
-            note="since the start of the newest block, by metric"
+            note="since the newest block, by metric"
             rows={data.created}
             expr={ofMetric}
           />
