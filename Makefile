@@ -76,7 +76,7 @@ bench-store: need-cargo ## the store beside Prometheus and VictoriaMetrics (Go; 
 	$(CARGO) run --release --locked -p kubevigil-benches -- store $(ARGS)
 
 soak: need-cargo ## the store's crash simulator over 10,000 seeds
-	KUBEVIGIL_SEEDS=10000 $(CARGO) test --release --locked -p kubevigil-tsdb -- --nocapture faults
+	KUBEVIGIL_SEEDS=10000 $(CARGO) test --release --locked -p kubevigil-tsdb -p kubevigil-disk --lib -- --nocapture over_seeds
 
 fuzz: need-cargo ## run each fuzz target for a minute (nightly Rust, cargo-fuzz)
 	@for target in $$(sed -n 's/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml | grep -v -e "^kubevigil-fuzz$$" -e "^canary$$"); do \

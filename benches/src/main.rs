@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod companions;
 mod core_client;
 mod core_metrics;
 mod machine;
@@ -46,6 +47,8 @@ enum Other {
         #[arg(long, default_value_t = 4)]
         rounds: u32,
     },
+    /// Queries over weeks, from companions of blocks and from all samples.
+    Companions(companions::Companions),
     /// The store beside Prometheus and VictoriaMetrics, the same scrapes to each.
     Store(store::Options),
 }
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<()> {
             }
             return Ok(());
         }
+        Some(Other::Companions(options)) => return companions::run(&options),
         Some(Other::Store(options)) => return store::run(options),
         None => {}
     }

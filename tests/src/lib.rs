@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod container;
 pub mod containerd;
 pub mod exposition;
+pub mod hollow;
 pub mod leftovers;
 pub mod mixins;
 pub mod peer;

@@ -43,8 +43,8 @@ impl Program {
         Program::start_command(command)
     }
 
-    /// Starts any program that prints `http://ADDRESS` once it listens.
-    pub fn start_command(mut command: Command) -> Result<Program> {
+    /// Starts any program; where it listens is not known.
+    pub fn spawn(mut command: Command) -> Result<Program> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -69,7 +69,13 @@ impl Program {
                 }
             });
         }
-        let mut program = Program { child, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        Ok(Program { child, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) })
+    }
+
+    /// Starts any program that prints `http://ADDRESS` once it listens.
+    pub fn start_command(command: Command) -> Result<Program> {
+        let shown = format!("{command:?}");
+        let mut program = Program::spawn(command)?;
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let said = program.said();
@@ -79,10 +85,10 @@ impl Program {
             }
             if let Some(status) = program.child.try_wait()? {
                 std::thread::sleep(Duration::from_millis(50));
-                bail!("{command:?} ended with {status}:\n{}", program.said());
+                bail!("{shown} ended with {status}:\n{}", program.said());
             }
             if Instant::now() > deadline {
-                bail!("{command:?} did not say where it listens:\n{said}");
+                bail!("{shown} did not say where it listens:\n{said}");
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -39,6 +39,14 @@ impl Prometheus {
             .with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
         Ok(prometheus)
     }
+
+    /// Sends a signal by number (19 stops, 18 lets go on).
+    pub fn signal(&self, number: i32) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([format!("-{number}"), pid]).status()?;
+        anyhow::ensure!(status.success(), "kill -{number} failed");
+        Ok(())
+    }
 }
 
 impl Drop for Prometheus {

@@ -5,7 +5,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use model::value::is_stale;
 use model::{Columns, Histogram, Selection, Storage};
-use stage::program::built;
+use stage::program::{Program, built};
+use stage::prometheus::{encoded, wait_until_ready};
 use stage::{peer, require};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -90,6 +91,45 @@ fn stored(dir: &Path) -> Result<Content> {
     drop(set);
     db.close()?;
     Ok(content)
+}
+
+/// What our store knows of metrics.
+fn described(dir: &Path) -> Result<Vec<tsdb::Metadata>> {
+    let options = tsdb::Options { background: false, retention_ms: 0, ..Default::default() };
+    let db = tsdb::Db::open(dir, options)?;
+    let families = db.metadata();
+    db.close()?;
+    Ok(families)
+}
+
+/// Exemplars came along, each with the time of the step that its label names.
+fn exemplars(dir: &Path, start_ms: i64) -> Result<()> {
+    let program = Program::start(
+        "kubevigil",
+        &["--data-dir", path(dir), "--retention", "365d", "--collector.disable-defaults"],
+    )?;
+    wait_until_ready(program.address)?;
+    let query = format!(
+        "/api/v1/query_exemplars?query={}&start={}&end={}",
+        encoded("{__name__=~\"seed_.*\"}"),
+        start_ms / 1000,
+        start_ms / 1000 + 36_000
+    );
+    let answer = program.json(&query)?;
+    let mut count = 0;
+    for series in answer["data"].as_array().context("no data")? {
+        for one in series["exemplars"].as_array().context("no exemplars")? {
+            let step = one["labels"]["trace_id"].as_str().context("no trace_id")?;
+            let time = one["timestamp"].as_f64().context("no time")?;
+            let wanted = start_ms as f64 / 1000.0 + step.parse::<f64>()? * 15.0;
+            ensure!((time - wanted).abs() < 0.001, "{one} is not of {wanted}");
+            count += 1;
+        }
+    }
+    eprintln!("{count} exemplars came along");
+    ensure!(count >= 2, "only {count} exemplars came along: {answer}");
+    ensure!(program.stop()? == Some(0));
+    Ok(())
 }
 
 /// A histogram as the peer writes it.
@@ -179,7 +219,8 @@ fn what_prometheus_wrote_comes_along_and_goes_back() -> Result<()> {
     for encoding in ["xor", "xor2"] {
         let at = |name: &str| folder.path().join(format!("{encoding}-{name}"));
         let (from, data, out) = (at("prometheus"), at("data"), at("out"));
-        let wrote = run(&peer, &["write", path(&from), &start_ms()?.to_string(), encoding])?;
+        let start = start_ms()?;
+        let wrote = run(&peer, &["write", path(&from), &start.to_string(), encoding])?;
         ensure!(wrote.status.success(), "{}", text(&wrote));
         let expected = theirs(&peer, &copied(&from, &at("copy"))?)?;
         ensure!(expected.len() > 20_000, "only {} samples were written", expected.len());
@@ -200,6 +241,13 @@ fn what_prometheus_wrote_comes_along_and_goes_back() -> Result<()> {
         let again = ours(&import)?;
         ensure!(again.starts_with("imported 0 samples"), "{again}");
         ours(&["tools", "check", path(&data)])?;
+        let described = described(&data)?;
+        ensure!(described.len() >= 5, "only {described:?} are described");
+        for family in &described {
+            let seeded = family.kind == model::Kind::Counter && family.help == "seeded";
+            ensure!(seeded && family.name.starts_with("seed_"), "{family:?}");
+        }
+        exemplars(&copied(&data, &at("running"))?, start)?;
 
         let export = ["export", "prometheus", path(&out), "--data-dir", path(&data)];
         let said = ours(&export)?;

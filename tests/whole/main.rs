@@ -4,9 +4,13 @@
 
 mod agent;
 mod cluster;
+mod companions;
 mod containers;
 mod crash;
+mod crash_load;
 mod deploy;
+mod expositions;
+mod full_disk;
 mod hostile;
 mod import;
 mod otlp;
@@ -17,6 +21,7 @@ mod promql;
 mod queries;
 mod remote_read;
 mod remote_write;
+mod remote_write_out;
 mod rights;
 mod short_lived;
 mod standalone;

@@ -160,6 +160,11 @@ const REQUESTS: &[&str] = &[
     "/api/v1/labels?limit=x",
     "/api/v1/label/a/values?match[]=%7B",
     "/api/v1/metadata?limit=x",
+    "/api/v1/scrape_pools/config",
+    "/api/v1/scrape_pools/config?scrapePool=none",
+    "/api/v1/targets/relabel_steps?labels=%7B%7D",
+    "/api/v1/targets/relabel_steps?scrapePool=none",
+    "/api/v1/targets/relabel_steps?scrapePool=none&labels=%7B%7D",
     "/api/v1/metadata?limit_per_metric=x",
     "/api/v1/targets/metadata?match_target=%7B",
     "/api/v1/rules?type=x",
@@ -255,7 +260,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("data.tsdb.", "the store is another"),
     ("data.prometheus.", "strings of labels are another's"),
     ("data.api.", "what is not there is not named"),
-    ("data.stats.samples.samplesRead", "columns are read whole; what a query looks at is counted"),
 ];
 
 /// What a server above asks.

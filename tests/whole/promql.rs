@@ -378,6 +378,12 @@ fn answers_are_the_originals() -> Result<()> {
                         ));
                     }
                 }
+                let looked = (result.stats.total_samples, result.stats.read_samples);
+                let theirs = (answer["samples"].as_u64(), answer["read"].as_u64());
+                if theirs != (Some(looked.0), Some(looked.1)) {
+                    wrong
+                        .push(format!("{question}\n   samples {looked:?}\n   original {theirs:?}"));
+                }
                 if expected.is_empty() {
                     empty += 1;
                     continue;

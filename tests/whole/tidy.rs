@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates, lowest first: a crate may use only those before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "kubevigil-model",
     "kubevigil-disk",
     "kubevigil-kernel",
@@ -18,6 +18,7 @@ const ORDER: [&str; 15] = [
     "kubevigil-cluster",
     "kubevigil-resource",
     "kubevigil-scrape",
+    "kubevigil-export",
     "kubevigil-api",
     "kubevigil-simulate",
     "kubevigil",

@@ -215,7 +215,7 @@ impl Engine {
         let path = format!(
             "/api/v1/query_range?query={}&start={start:.3}&end={end:.3}&step={step:.3}{}",
             encoded(query),
-            if self.kind == Kind::VictoriaMetrics { "&nocache=1" } else { "" }
+            if self.kind != Kind::Prometheus { "&nocache=1" } else { "" }
         );
         let (took, answer) = self.client.get(&path)?;
         Ok((took, answer["data"]["result"].clone()))

@@ -45,6 +45,7 @@ type answer struct {
 	Warnings []string `json:"warnings,omitempty"`
 	Infos    []string `json:"infos,omitempty"`
 	Samples  int64    `json:"samples"`
+	Read     int64    `json:"read"`
 }
 
 type span struct {
@@ -196,7 +197,8 @@ func ask(q question, engine *promql.Engine, db *tsdb.DB, p parser.Parser) answer
 	if result.Err != nil {
 		return answer{Error: result.Err.Error()}
 	}
-	a := answer{Type: string(result.Value.Type()), Samples: query.Stats().Samples.TotalSamples}
+	counted := query.Stats().Samples
+	a := answer{Type: string(result.Value.Type()), Samples: counted.TotalSamples, Read: counted.SamplesRead}
 	a.Warnings, a.Infos = result.Warnings.AsStrings(q.Query, 0, 0)
 	switch v := result.Value.(type) {
 	case promql.Matrix:
