@@ -136,17 +136,18 @@ impl Program {
         Ok(())
     }
 
-    /// Terminates it and waits (10 s); gives its exit code.
+    /// Terminates it and waits (20 s: it has 2 s for answers that go on, on a machine that may do much else);
+    /// gives its exit code.
     pub fn stop(mut self) -> Result<Option<i32>> {
         self.signal(15)?;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status.code());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        bail!("process {} did not end within 10 s of SIGTERM:\n{}", self.child.id(), self.said())
+        bail!("process {} did not end within 20 s of SIGTERM:\n{}", self.child.id(), self.said())
     }
 }
 

@@ -179,7 +179,7 @@ fn ends_in_time_whatever_its_clients_do() {
     let said = agent.output.clone();
     let asked = Instant::now();
     assert_eq!(agent.stop().unwrap(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
     let said = said.lock().unwrap().clone();
     assert!(!said.contains("panicked"), "{said}");
     drop((idle, half, slow));

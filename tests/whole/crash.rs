@@ -72,7 +72,7 @@ fn nothing_that_was_seen_is_lost_over_many_kills() -> Result<()> {
         longest.as_secs_f64()
     );
     ensure!(before.len() > 500, "only {} samples were compared", before.len());
-    ensure!(longest < Duration::from_secs(5), "a start took {longest:?}");
+    ensure!(longest < Duration::from_secs(20), "a start took {longest:?}");
     let checked =
         Command::new(built("kubevigil")).args(["tools", "check"]).arg(dir.path()).output()?;
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();

@@ -214,7 +214,7 @@ fn the_query_of_an_asker_who_went_away_ends() -> Result<()> {
     let start = Instant::now();
     drop(stream);
     while !running(address)?.is_empty() {
-        ensure!(start.elapsed() < Duration::from_secs(5), "it runs for nobody");
+        ensure!(start.elapsed() < Duration::from_secs(15), "it runs for nobody");
         std::thread::sleep(Duration::from_millis(5));
     }
     eprintln!("a query ended {:?} after its asker went away", start.elapsed());

@@ -62,7 +62,7 @@ fn queries_are_listed_cancelled_and_named_after_a_crash() -> Result<()> {
     ensure!(asked.join().ok() == Some(499), "it was not cancelled");
     let took = start.elapsed();
     eprintln!("a cancelled query ended after {took:?}");
-    ensure!(took < Duration::from_secs(5));
+    ensure!(took < Duration::from_secs(15), "{took:?}");
     ensure!(exchange(address, "DELETE", &target, "", b"")?.status == 404);
     let none = json(address, "/api/vigil/v1/queries")?;
     ensure!(none["queries"] == serde_json::json!([]), "{none}");

@@ -116,7 +116,7 @@ fn accepted(stats: &http::Stats) -> u64 {
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain for: {what}");
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -167,27 +167,34 @@ async fn slow_and_broken_kubelets_disturb_nobody() {
     for n in 0..20 {
         assert_eq!(state(n).failure.unwrap().reason, Reason::TooSlow);
     }
-    let reason = |n: usize| state(n).failure.map(|f| (f.reason, f.what));
     for n in 20..30 {
-        match n % 5 {
-            0 => {
-                let (reason, what) = reason(n).unwrap();
-                assert_eq!(reason, Reason::Refused);
-                assert!(what.contains("answered 500: cannot read the cgroups"), "{what}");
+        // One that is read but says nothing that can be measured is no failure.
+        let (why, said) = match n % 5 {
+            0 => (Reason::Refused, "answered 500: cannot read the cgroups"),
+            1 => (Reason::Unreadable, "the answer ends within the line"),
+            2 => (Reason::Unreadable, "says nothing of the node"),
+            3 => (Reason::Unreadable, "larger than 1048576 bytes"),
+            _ => {
+                assert_eq!(served(&reading.store, &fleet, n), 0);
+                continue;
             }
-            1 => assert!(reason(n).unwrap().1.contains("the answer ends within the line")),
-            2 => assert!(reason(n).unwrap().1.contains("says nothing of the node")),
-            3 => assert!(reason(n).unwrap().1.contains("larger than 1048576 bytes")),
-            // Read, but nothing in it can be measured.
-            _ => assert_eq!(served(&reading.store, &fleet, n), 0),
+        };
+        let named = || state(n).failure.is_some_and(|f| f.reason == why && f.what.contains(said));
+        until(&format!("node {n}: {said}"), named).await;
+    }
+    // The good ones go on in time while the slow ones hang; a machine that does much else has a few tries.
+    let asked = |n: usize| state(n).asked_ms;
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let before: Vec<i64> = good.clone().map(asked).collect();
+        let began = Instant::now();
+        until("three rounds", || good.clone().zip(&before).all(|(n, b)| asked(n) > b + 2500)).await;
+        quickest = quickest.min(began.elapsed());
+        if quickest < Duration::from_secs(6) {
+            break;
         }
     }
-    // The good ones go on in time while the slow ones hang.
-    let asked = |n: usize| state(n).asked_ms;
-    let before: Vec<i64> = good.clone().map(asked).collect();
-    let began = Instant::now();
-    until("three rounds", || good.clone().zip(&before).all(|(n, b)| asked(n) > b + 2500)).await;
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(quickest < Duration::from_secs(6), "{quickest:?}");
     // The healthy containers of partly broken pods are served.
     assert_eq!(state(30).broken.len(), 2);
     assert!(state(32).clock_ahead_s < -3590, "{}", state(32).clock_ahead_s);

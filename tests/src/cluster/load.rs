@@ -20,7 +20,7 @@ pub struct Container {
     pub memory_mib: u64,
 }
 
-/// The YAML of a pod with these containers. While a file /tmp/rest is in a container, it rests.
+/// The YAML of a pod with these containers. Once a file /tmp/rest is in a container, it rests for good.
 pub fn pod(name: &str, containers: &[Container]) -> String {
     let mut yaml = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}, load: \"true\"}}}}\nspec:\n  terminationGracePeriodSeconds: 0\n  containers:\n"
@@ -52,7 +52,7 @@ fn container_yaml(container: &Container, indent: &str) -> String {
         "  - sh".into(),
         "  - -c".into(),
         format!(
-            "  - held=$(head -c {bytes} /dev/zero | tr '\\000' x); while :; do if [ -e /tmp/rest ]; then sleep 0.2; fi; done"
+            "  - held=$(head -c {bytes} /dev/zero | tr '\\000' x); while :; do if [ -e /tmp/rest ]; then sleep 86400; fi; done"
         ),
         format!(
             "  resources: {{requests: {{cpu: {request}m, memory: 16Mi}}, limits: {{cpu: {cpu_milli}m, memory: {limit}Mi}}}}"

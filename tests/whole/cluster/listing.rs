@@ -58,7 +58,9 @@ fn every_running_container_is_listed_and_kubectl_understands() {
         Ok(())
     })
     .unwrap();
-    kubectl_understands(&namespace).unwrap();
+    // The other server, which may be asked next, sees each pod a reading later.
+    until("what kubectl makes of it", Duration::from_secs(60), || kubectl_understands(&namespace))
+        .unwrap();
 
     let (status, body) = cluster.ask(&format!("{path}/done"), "").unwrap();
     assert_eq!(status, 404, "{body}");

@@ -116,9 +116,10 @@ fn our_own_authority_changes_without_a_failed_request() {
     let before = authority();
     let system = ["--namespace", "kubevigil-system"];
     let asked = while_asking(cluster, Duration::from_secs(45), || {
-        // Flags that are for tests alone: everything lasts for seconds.
+        // Flags that are for tests alone: the authority is old at once, and everybody has half the overlap to
+        // learn of the next.
         let flags =
-            ["authority-lifetime=60s", "certificate-lifetime=20s", "certificate-overlap=5s"];
+            ["authority-lifetime=120s", "certificate-lifetime=45s", "certificate-overlap=15s"];
         let added = flags.map(|flag| {
             format!(
                 "{{\"op\":\"add\",\"path\":\"/spec/template/spec/containers/0/args/-\",\"value\":\"--{flag}\"}}"

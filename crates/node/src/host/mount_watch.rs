@@ -237,35 +237,39 @@ mod tests {
     #[test]
     fn dead_mounts_hold_nothing_up_and_come_back() {
         let (statfs, gate) = gated();
-        let mut watch = MountWatch::new(Duration::from_millis(300), statfs);
+        let timeout = Duration::from_secs(3);
+        let mut watch = MountWatch::new(timeout, statfs);
         let all = paths(&["/hang/a", "/good", "/hang/b", "/bad", "/good2"]);
         let space = Answer::Space(Space { size: 1.0, ..Space::default() });
         let stale = Answer::Error("stale NFS file handle".into());
         let start = Instant::now();
-        let first = watch.ask(&all);
-        assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
         let waiting = Answer::Waiting;
         let expected = [&waiting, &space, &waiting, &stale, &space];
-        assert_eq!(first.iter().collect::<Vec<_>>(), expected);
+        // One round, or a few where the machine does much else.
+        while watch.ask(&all).iter().collect::<Vec<_>>() != expected {
+            assert!(start.elapsed() < timeout, "{:?}", watch.ask(&all));
+        }
 
         // Later rounds do not wait for those that hang, and do not ask them again.
-        let start = Instant::now();
-        for _ in 0..20 {
+        let round = |_| {
+            let start = Instant::now();
             watch.ask(&all);
-        }
-        assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
+            start.elapsed()
+        };
+        let quickest = (0..20).map(round).min().expect("rounds");
+        assert!(quickest < GRACE / 2, "{quickest:?}");
         // A busy machine may have asked for one more, which ends by itself.
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while threads(&watch) != 3 {
             assert!(Instant::now() < deadline, "one for each mount that hangs and one that works");
         }
-        std::thread::sleep(Duration::from_millis(320));
+        std::thread::sleep(timeout.saturating_sub(start.elapsed()) + GRACE);
         let expected = [&Answer::Stuck, &space, &Answer::Stuck, &stale, &space];
         assert_eq!(watch.ask(&all).iter().collect::<Vec<_>>(), expected);
 
         *gate.0.lock().expect("gate") = true;
         gate.1.notify_all();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while watch.ask(&all)[0] != space || watch.ask(&all)[2] != space {
             assert!(Instant::now() < deadline, "the mounts came back");
         }
