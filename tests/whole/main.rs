@@ -13,6 +13,7 @@ mod expositions;
 mod full_disk;
 mod hostile;
 mod import;
+mod lifecycle;
 mod otlp;
 mod parity_cadvisor;
 mod parity_node;

@@ -1,4 +1,4 @@
-//! Who of the users that signed in may do what: read, send, or change what is kept.
+//! Who of the users that signed in may do what: read, send, or administer.
 //!
 //! Passwords are checked by `http` (Prometheus's web configuration file, which has no word for
 //! rights); in a cluster the API server decides, by the same [`Need`] of each request.
@@ -21,7 +21,8 @@ pub enum Need {
     Read,
     /// To add samples.
     Send,
-    /// To delete what is kept or to copy it on the server's disk.
+    /// To delete what is kept or to copy it on the server's disk, to have the configuration read again, to end
+    /// the program.
     Administer,
     /// To end a query, which may be another's.
     EndQueries,
@@ -33,7 +34,7 @@ impl Need {
         let well = ["/-/healthy", "/-/ready", "/healthz", "/readyz", "/version"];
         if well.contains(&path) {
             Need::Nothing
-        } else if path.starts_with("/api/v1/admin/") {
+        } else if path.starts_with("/api/v1/admin/") || ["/-/reload", "/-/quit"].contains(&path) {
             Need::Administer
         } else if path == "/api/v1/write" || path.starts_with("/api/v1/otlp/") {
             Need::Send
@@ -71,7 +72,7 @@ impl Users {
             Need::Nothing => return Ok(()),
             Need::Read => (&self.read, "read", "--web.read-users"),
             Need::Send => (&self.send, "send samples", "--web.write-users"),
-            Need::Administer => (&self.administer, "change what is kept", "--web.admin-users"),
+            Need::Administer => (&self.administer, "administer", "--web.admin-users"),
             Need::EndQueries => (&self.administer, "end queries", "--web.admin-users"),
         };
         if names.is_empty() || user.is_some_and(|user| names.contains(user)) {
@@ -121,6 +122,8 @@ mod tests {
             ("POST", "/api/v1/write", Need::Send),
             ("POST", "/api/v1/otlp/v1/metrics", Need::Send),
             ("PUT", "/api/v1/admin/tsdb/snapshot", Need::Administer),
+            ("POST", "/-/reload", Need::Administer),
+            ("PUT", "/-/quit", Need::Administer),
             ("DELETE", "/api/vigil/v1/queries/1", Need::EndQueries),
         ] {
             assert_eq!(Need::of(method, path), need, "{method} {path}");

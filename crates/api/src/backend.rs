@@ -45,8 +45,19 @@ pub trait Backend: Send + Sync + 'static {
     /// Writes families: what `/metrics` (ourselves), `/metrics/node` and `/metrics/cadvisor` show.
     fn write_families(&self, of: Families, sink: &mut dyn Sink);
 
-    /// The configuration file as it is in effect; empty where there is none.
-    fn configuration(&self) -> String;
+    /// The configuration file.
+    fn configuration(&self) -> Configuration;
+}
+
+/// A configuration file, and what came of reading it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// What is in effect, as YAML without secrets; empty where there is no file.
+    pub yaml: String,
+    /// Whether that is what the file says now: false once it was changed and has mistakes.
+    pub is_current: bool,
+    /// When it was read, in milliseconds since the Unix epoch.
+    pub read_ms: i64,
 }
 
 /// Whose families to write.

@@ -24,7 +24,7 @@ pub async fn features(api: Shared) -> Result<Response, Failure> {
         "api": {
             "admin": api.admin,
             "label_values_match": true,
-            "lifecycle": false,
+            "lifecycle": api.lifecycle.is_some(),
             "otlp_write_receiver": receive.otlp.is_some(),
             "query_stats": true,
             "query_warnings": true,

@@ -17,6 +17,7 @@ mod federate;
 mod health;
 mod json;
 pub mod kubernetes;
+pub mod lifecycle;
 mod metrics;
 mod openapi;
 pub mod otlp;
@@ -94,6 +95,8 @@ pub struct Options {
     pub range_cache: Option<Arc<promql::RangeCache>>,
     /// Whether what is kept may be changed below `/api/v1/admin/`.
     pub admin: bool,
+    /// Whom to tell that the program is to read its configuration again or to end; `None`: nobody may ask.
+    pub lifecycle: Option<lifecycle::Lifecycle>,
     /// Which users may do what.
     pub users: access::Users,
 }
@@ -110,6 +113,7 @@ pub struct Api {
     queries: Arc<queries::Queries>,
     announcements: announcements::Announcements,
     admin: bool,
+    lifecycle: Option<lifecycle::Lifecycle>,
     users: Arc<access::Users>,
 }
 
@@ -119,7 +123,7 @@ type Shared = axum::extract::State<Arc<Api>>;
 impl Api {
     /// An API before a backend.
     pub fn new(backend: Arc<dyn Backend>, engine: promql::Engine, options: Options) -> Arc<Api> {
-        let Options { limits, receive, queries, range_cache, admin, users } = options;
+        let Options { limits, receive, queries, range_cache, admin, lifecycle, users } = options;
         let slots = Arc::new(Semaphore::new(limits.concurrency.max(1)));
         let pool = limits.total_bytes.map(promql::Pool::new);
         let memory = promql::MemoryLimits { query_bytes: limits.query_bytes, pool };
@@ -137,6 +141,7 @@ impl Api {
             queries,
             announcements,
             admin,
+            lifecycle,
             users,
         })
     }
@@ -157,6 +162,7 @@ impl Api {
             .route("/metrics/cadvisor", get(metrics::cadvisor))
             .route("/-/healthy", get(health::healthy))
             .route("/-/ready", get(health::ready))
+            .merge(lifecycle::routes())
             .route("/healthz", get(health::healthy))
             .route("/readyz", get(health::ready))
             .route("/version", get(prometheus_status::version))

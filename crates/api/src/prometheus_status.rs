@@ -40,7 +40,8 @@ pub async fn version(api: Shared) -> Result<Response, Failure> {
 
 /// `GET /api/v1/status/runtimeinfo`
 pub async fn runtimeinfo(api: Shared) -> Result<Response, Failure> {
-    let status = run::ask(&api, |api| api.backend.status()).await?;
+    let (status, configuration) =
+        run::ask(&api, |api| (api.backend.status(), api.backend.configuration())).await?;
     let directory = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let retention = match status.store.retention_bytes {
@@ -54,8 +55,8 @@ pub async fn runtimeinfo(api: Shared) -> Result<Response, Failure> {
         "CWD": directory,
         "hostname": status.hostname,
         "serverTime": format_time(status.now_ms),
-        "reloadConfigSuccess": true,
-        "lastConfigTime": format_time(status.started_ms),
+        "reloadConfigSuccess": configuration.is_current,
+        "lastConfigTime": format_time(configuration.read_ms),
         "corruptionCount": status.store.quarantined.len(),
         "goroutineCount": 0,
         "GOMAXPROCS": threads,
@@ -73,10 +74,10 @@ pub async fn flags(api: Shared) -> Result<Response, Failure> {
     answer::success_data(&flags)
 }
 
-/// `GET /api/v1/status/config`
+/// `GET /api/v1/status/config`: what the file says, without what it leaves to defaults.
 pub async fn config(api: Shared) -> Result<Response, Failure> {
-    let yaml = run::ask(&api, |api| api.backend.configuration()).await?;
-    answer::success_data(&json!({ "yaml": yaml }))
+    let configuration = run::ask(&api, |api| api.backend.configuration()).await?;
+    answer::success_data(&json!({ "yaml": configuration.yaml }))
 }
 
 /// `GET /api/v1/status/walreplay`

@@ -159,8 +159,9 @@ impl Backend for Shelf {
         sink.sample("up", &[], 1.0, None);
     }
 
-    fn configuration(&self) -> String {
-        String::new()
+    fn configuration(&self) -> crate::backend::Configuration {
+        let yaml = "scrape_configs: []\n".into();
+        crate::backend::Configuration { yaml, is_current: true, read_ms: 1_500 }
     }
 }
 

@@ -3,12 +3,17 @@
 use api::access::Users;
 use clap::Args;
 
-/// Whether what is kept may be changed.
+/// What may be asked of the program beyond reading and sending.
 #[derive(Clone, Debug, Args)]
 pub struct Administration {
     /// Let samples be deleted and snapshots be made, below /api/v1/admin/
     #[arg(long = "web.enable-admin-api", help_heading = "Serving")]
     pub enabled: bool,
+
+    /// Let the configuration file be read again by POST or PUT to /-/reload, and the program be ended by
+    /// /-/quit
+    #[arg(long = "web.enable-lifecycle", help_heading = "Serving")]
+    pub lifecycle: bool,
 }
 
 /// Which of the users of the web configuration file may do what.
@@ -34,7 +39,7 @@ pub struct Rights {
     )]
     pub send: Vec<String>,
 
-    /// Only these users may change what is kept and end others' queries [default: all users]
+    /// Only these users may change what is kept, end others' queries, and use /-/reload and /-/quit [default: all users]
     #[arg(
         long = "web.admin-users",
         value_name = "NAMES",

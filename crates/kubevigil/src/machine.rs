@@ -1,14 +1,15 @@
 //! What all parts of `standalone` share: the machine's newest round, the store once it is open, and
 //! what is known about the program itself. The API reads it, the collector writes it.
 
+use crate::config_file::ConfigFile;
 use crate::options::Options;
 use crate::process::{Itself, Memory, Usage};
 use crate::sending::Sending;
 use crate::{collect, ourselves};
 use api::Failure;
 use api::backend::{
-    self, Backend, Families, Flag, Metadata, Notice, Opening, Round, Severity, Status, Store,
-    Target,
+    self, Backend, Configuration, Families, Flag, Metadata, Notice, Opening, Round, Severity,
+    Status, Store, Target,
 };
 use model::{Sink, Storage};
 use node::Node;
@@ -54,6 +55,8 @@ pub struct Fixed {
     pub queries: Arc<api::queries::Queries>,
     /// Answers that later queries go on from.
     pub range_cache: Option<Arc<RangeCache>>,
+    /// The configuration file.
+    pub config_file: Arc<ConfigFile>,
     /// What root would add and the like: true from the start.
     pub notices: Vec<Notice>,
 }
@@ -412,8 +415,8 @@ impl Backend for Machine {
         }
     }
 
-    fn configuration(&self) -> String {
-        String::new()
+    fn configuration(&self) -> Configuration {
+        self.fixed.config_file.configuration()
     }
 }
 

@@ -8,6 +8,7 @@
 mod access_options;
 mod clock;
 mod collect;
+mod config_file;
 mod exemplars;
 mod export;
 mod import;

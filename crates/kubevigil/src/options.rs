@@ -110,7 +110,7 @@ pub struct Options {
     #[command(flatten)]
     pub rights: Rights,
 
-    /// Whether what is kept may be changed.
+    /// What may be asked beyond reading and sending.
     #[command(flatten)]
     pub administration: Administration,
 

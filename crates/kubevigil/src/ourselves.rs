@@ -16,6 +16,7 @@ pub fn write(machine: &Machine, sink: &mut dyn Sink) {
     store(machine.store(), out.0);
     machine.fixed.listener.write(out.0);
     machine.fixed.received.write(out.0);
+    machine.fixed.config_file.write(out.0);
     range_cache(machine.fixed.range_cache.as_deref(), out.0);
     machine.sending.write(out.0);
 }

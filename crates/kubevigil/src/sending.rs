@@ -1,6 +1,7 @@
 //! Remote write out, as both `standalone` and `server` have it: what the command line and a
 //! configuration file say, and the exporter once the store is open.
 
+use crate::config_file::{ConfigFile, Reload};
 use crate::exemplars::Capacity;
 use crate::options::size;
 use anyhow::{Context, anyhow};
@@ -12,12 +13,7 @@ use scrape::Config;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tsdb::Db;
-
-/// How often the configuration file is looked at.
-pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Where samples are sent to.
 #[derive(Clone, Debug, Args)]
@@ -146,49 +142,22 @@ impl Sending {
     }
 
     /// Follows a file of which only remote write matters, for ever.
-    pub async fn follow(self: Arc<Sending>, path: PathBuf) {
-        let read = || std::fs::read_to_string(&path).ok();
-        let (mut before, mut reload) = (read(), Reload::new());
+    pub async fn follow(self: Arc<Sending>, file: Arc<ConfigFile>, mut reload: Reload) {
         loop {
-            reload.wait().await;
-            let now = read();
-            if now == before {
-                continue;
-            }
-            let text = now.clone().unwrap_or_default();
-            match Config::parse(&text, &path) {
-                _ if now.is_none() => tracing::error!("{}: cannot be read", path.display()),
-                Ok(config) => {
-                    tracing::info!("{}: read again", path.display());
+            let anyway = reload.wait().await;
+            let outcome = match file.again(anyway) {
+                None => Ok(()),
+                Some(Ok(config)) => {
+                    tracing::info!("the configuration file was read again");
                     self.take(&config);
+                    Ok(())
                 }
-                Err(problems) => tracing::error!("what was read before stays in force: {problems}"),
-            }
-            before = now;
-        }
-    }
-}
-
-/// When files are to be looked at: now and then, and at once on SIGHUP.
-pub struct Reload(Option<Signal>);
-
-impl Reload {
-    /// Within a runtime; from now on SIGHUP does not end the program.
-    pub fn new() -> Reload {
-        Reload(signal(SignalKind::hangup()).inspect_err(|e| tracing::warn!("SIGHUP: {e}")).ok())
-    }
-
-    /// Returns when it is time.
-    pub async fn wait(&mut self) {
-        let hangup = async {
-            match &mut self.0 {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = hangup => {}
+                Some(Err(why)) => {
+                    tracing::error!("what was read before stays in force: {why}");
+                    Err(why)
+                }
+            };
+            reload.done(outcome);
         }
     }
 }

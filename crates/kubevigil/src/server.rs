@@ -8,6 +8,7 @@ mod pipeline;
 mod pipeline_options;
 mod why;
 
+use crate::config_file::ConfigFile;
 use crate::process::Itself;
 use crate::standalone::{
     QUERY_STACK_BYTES, data_dir, engine, limits, milliseconds, queries, range_cache, store_options,
@@ -29,6 +30,7 @@ use pipeline_options::PipelineOptions;
 use resource::reader::{self, Credential, Recorder, Round};
 use resource::series::Series;
 use resource::{Mode, Reader, Store, keep};
+use scrape::Config;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -104,7 +106,8 @@ async fn server(options: ServerOptions) -> anyhow::Result<()> {
         ..http::Options::default()
     })
     .await?;
-    let parts = Arc::new(parts(options, cluster, &listener)?);
+    let (file, config, reload) = ConfigFile::open(options.pipeline.config_file.clone())?;
+    let parts = Arc::new(parts(options, cluster, &listener, (file.clone(), config))?);
     parts.cluster.serve_as(serving(&parts.options), identity);
     restore(&parts);
     let opening = open(parts.clone());
@@ -115,7 +118,7 @@ async fn server(options: ServerOptions) -> anyhow::Result<()> {
     let keeping = tokio::spawn(keep_for_ever(parts.clone()));
     let store = parts.store.clone();
     let pipeline = parts.pipeline.clone();
-    let monitoring = tokio::spawn(pipeline.run(store, parts.options.metric_resolution));
+    let monitoring = tokio::spawn(pipeline.run(reload, store, parts.options.metric_resolution));
     println!("Kubevigil reads this cluster's kubelets and answers at {}", listener.url());
 
     let router = router(&parts);
@@ -130,13 +133,13 @@ async fn server(options: ServerOptions) -> anyhow::Result<()> {
             }
         };
         tokio::select! {
-            () = http::terminated() => {
-                tracing::info!("not ready any more; stopping");
-                draining.store(true, Ordering::Release);
-                tokio::time::sleep(LAME_DUCK).await;
-            }
-            error = watched => drop(failed.send(error)),
+            () = http::terminated() => {}
+            () = file.told_to_quit() => {}
+            error = watched => return drop(failed.send(error)),
         }
+        tracing::info!("not ready any more; stopping");
+        draining.store(true, Ordering::Release);
+        tokio::time::sleep(LAME_DUCK).await;
     };
     listener.serve(router, shutdown).await;
     reading.abort();
@@ -157,6 +160,7 @@ fn parts(
     options: ServerOptions,
     cluster: Cluster,
     listener: &http::Server,
+    config: (Arc<ConfigFile>, Config),
 ) -> anyhow::Result<Parts> {
     let dir = data_dir(&options.history)?;
     std::fs::create_dir_all(&dir).with_context(|| {
@@ -193,12 +197,13 @@ fn parts(
         received: Arc::default(),
         queries: queries(&options.limits)?,
         range_cache: range_cache(&options.limits, memory_limit),
+        config_file: config.0.clone(),
         keeps_history: !options.core_metrics_only,
     };
     let pipeline =
         PipelineOptions { keeps_history: !options.core_metrics_only, ..options.pipeline.clone() };
     let (rules, exemplars) = (options.adapter_config.clone(), options.history.exemplars);
-    let pipeline = Pipeline::new(pipeline, rules, cluster.clone(), exemplars, &dir)?;
+    let pipeline = Pipeline::new(pipeline, rules, config, cluster.clone(), exemplars, &dir)?;
     let hub = Hub::new(fixed, nodes.clone(), reader.clone(), itself, pipeline.clone());
     let hub = Arc::new(hub);
     let draining = Arc::default();
@@ -310,6 +315,7 @@ fn router(parts: &Parts) -> Router {
         queries: parts.hub.fixed.queries.clone(),
         range_cache: parts.hub.fixed.range_cache.clone(),
         admin: options.administration.enabled,
+        lifecycle: parts.hub.fixed.config_file.lifecycle(options.administration.lifecycle),
         // The cluster says who may do what.
         users: api::access::Users::default(),
     };

@@ -1,6 +1,7 @@
 //! `kubevigil standalone`: watches this machine and its containers, keeps what it sees and answers
 //! questions about it, until it is told to stop.
 
+use crate::config_file::ConfigFile;
 use crate::machine::{Fixed, Machine, standing_notices};
 use crate::options::{self, Durability, Options};
 use crate::process::Itself;
@@ -54,11 +55,11 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
     let server = http::Server::bind(listening(&options)).await?;
     let dir = data_dir(&options.history)?;
     let sending = Sending::new(&options.sending, options.history.exemplars, &dir)?;
-    if let Some(path) = &options.config_file {
-        sending.take(&configuration(path)?);
-        tokio::spawn(sending.clone().follow(path.clone()));
-    }
-    let machine = Arc::new(machine(&options, &dir, &server, sending.clone())?);
+    let (file, config, reload) = ConfigFile::open(options.config_file.clone())?;
+    tell_without_effect(&config, file.path());
+    sending.take(&config);
+    tokio::spawn(sending.clone().follow(file.clone(), reload));
+    let machine = Arc::new(machine(&options, &dir, &server, file.clone(), sending.clone())?);
     let mut opening = open(machine.clone(), dir, &options);
     let stop = Arc::new(collect::Stop::default());
     let collector =
@@ -82,6 +83,7 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
             queries: machine.fixed.queries.clone(),
             range_cache: machine.fixed.range_cache.clone(),
             admin: options.administration.enabled,
+            lifecycle: file.lifecycle(options.administration.lifecycle),
             users: options.rights.users(),
         },
     );
@@ -99,6 +101,7 @@ async fn standalone(options: Options) -> anyhow::Result<()> {
         };
         tokio::select! {
             () = http::terminated() => {}
+            () = file.told_to_quit() => {}
             error = watched => drop(failed.send(error)),
         }
         tracing::info!("stopping");
@@ -212,6 +215,7 @@ fn machine(
     options: &Options,
     dir: &Path,
     server: &http::Server,
+    config_file: Arc<ConfigFile>,
     sending: Arc<Sending>,
 ) -> anyhow::Result<Machine> {
     let mut itself = Itself::open()?;
@@ -245,20 +249,19 @@ fn machine(
         received: Arc::default(),
         queries: queries(&options.limits)?,
         range_cache: range_cache(&options.limits, limit),
+        config_file,
         notices: standing_notices(options, is_root),
     };
     let node = node::Node::open(node_options(options)?).context("cannot read this machine")?;
     Ok(Machine::new(fixed, node, itself, sending))
 }
 
-/// What of a Prometheus configuration file means something for one machine.
-fn configuration(path: &Path) -> anyhow::Result<Config> {
-    let config = Config::read(path)?;
-    if !config.jobs.is_empty() {
+/// What of a Prometheus configuration file means nothing for one machine.
+fn tell_without_effect(config: &Config, path: Option<&Path>) {
+    if let Some(path) = path.filter(|_| !config.jobs.is_empty()) {
         let path = path.display();
         tracing::warn!("{path}: scrape_configs have no effect here: `kubevigil server` scrapes");
     }
-    Ok(config)
 }
 
 fn node_options(options: &Options) -> anyhow::Result<node::Options> {

@@ -26,6 +26,19 @@ pub struct SentHistogram {
 /// More spans, buckets or bounds than any histogram has: those would be a bomb.
 pub(crate) const MOST: usize = 1 << 16;
 
+/// Reads a label: a `Label` here, a `LabelPair` of the exposition.
+pub fn read_label(mut message: Message<'_>) -> Result<(&str, &str), Malformed> {
+    let mut label = ("", "");
+    while let Some(field) = message.next()? {
+        match field.number {
+            1 => label.0 = field.text()?,
+            2 => label.1 = field.text()?,
+            _ => {}
+        }
+    }
+    Ok(label)
+}
+
 /// Reads a `Histogram` of either version. Whether it is a sound one is not judged
 /// ([`Histogram::validate`] does).
 pub fn read_histogram(mut message: Message<'_>) -> Result<SentHistogram, Malformed> {

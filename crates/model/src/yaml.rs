@@ -4,7 +4,7 @@
 //! Never here: what a file means, and the file itself: a caller brings the text. YAML is read by
 //! `saphyr`; of several documents in one text the first counts.
 
-use saphyr::{LoadableYamlNode, MarkedYaml};
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, Yaml, YamlEmitter};
 use std::fmt;
 
 /// A node of a file.
@@ -98,6 +98,58 @@ pub fn read<T: Default>(
     }
     reader.problems.sort_by_key(|p| (p.line, p.column));
     Err(Problems { file: file.into(), problems: reader.problems })
+}
+
+/// What stands for a secret.
+pub const HIDDEN: &str = "<secret>";
+
+/// A text's first document printed anew: without comments, what stands below keys that are secret replaced by
+/// [`HIDDEN`], and passwords within URLs by `xxxxx`. Empty where the text cannot be read.
+pub fn without_secrets(text: &str, is_secret: impl Fn(&str) -> bool) -> String {
+    let Ok(documents) = Yaml::load_from_str(text) else { return String::new() };
+    let Some(mut document) = documents.into_iter().next() else { return String::new() };
+    hide(&mut document, &is_secret);
+    let mut out = String::new();
+    if YamlEmitter::new(&mut out).dump(&document).is_err() {
+        return String::new();
+    }
+    let out = out.strip_prefix("---\n").unwrap_or(&out);
+    // Plain, as Prometheus prints it; the quotes are not needed.
+    format!("{}\n", out.trim_end().replace(&format!("{HIDDEN:?}"), HIDDEN))
+}
+
+fn hide(node: &mut Yaml<'_>, is_secret: &dyn Fn(&str) -> bool) {
+    match node {
+        Yaml::Sequence(items) => items.iter_mut().for_each(|item| hide(item, is_secret)),
+        Yaml::Tagged(_, inner) => hide(inner, is_secret),
+        Yaml::Mapping(entries) => {
+            for (key, value) in entries.iter_mut() {
+                let stays = value.is_null() || value.as_str().is_some_and(str::is_empty);
+                match key.as_str() {
+                    Some(name) if is_secret(name) && !stays => {
+                        *value = Yaml::Value(Scalar::String(HIDDEN.into()));
+                    }
+                    _ => hide(value, is_secret),
+                }
+            }
+        }
+        Yaml::Value(Scalar::String(text)) => {
+            if let Some(hidden) = without_password(text) {
+                *text = hidden.into();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A URL without its password; `None` where it has none.
+fn without_password(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (user, host) = authority.rsplit_once('@')?;
+    let (name, _) = user.split_once(':')?;
+    Some(format!("{scheme}://{name}:xxxxx@{host}{path}"))
 }
 
 impl Reader {
@@ -208,6 +260,18 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_secret_is_not_printed() {
+        let text = "# why\na: {password: hush, user: \"1\", password_file: p}\nb:\n- url: https://me:hush@h:1/x?a=b@c\n  \
+                    keys: [hush]\n- password: ''\n- http://you@h\n";
+        let is_secret = |key: &str| ["password", "keys"].contains(&key);
+        let wanted = "a:\n  password: <secret>\n  user: \"1\"\n  password_file: p\nb:\n  - url: \"https://me:xxxxx@h:1/x?a=b@c\"\n    \
+                      keys: <secret>\n  - password: \"\"\n  - \"http://you@h\"\n";
+        assert_eq!(without_secrets(text, is_secret), wanted);
+        assert_eq!(without_secrets("a: [", is_secret), "");
+        assert_eq!(without_secrets("", is_secret), "");
+    }
 
     #[test]
     fn all_mistakes_at_once_in_the_order_of_the_text() {

@@ -33,6 +33,8 @@ pub struct Config {
     pub remote_write: Vec<RemoteWrite>,
     /// `storage.exemplars.max_exemplars`, 0 where it is less.
     pub exemplars: Option<usize>,
+    /// The file, without comments and secrets: for people to look at.
+    pub yaml: String,
     /// Sections that have no effect yet, in words for the log and the status page.
     pub notices: Vec<String>,
 }

@@ -15,7 +15,6 @@ use custom::Collector;
 use model::exposition::{
     Event, Exemplar, Label, Parser, SampleLine, Syntax, parse_float, push_open_float,
 };
-use model::labels::METRIC_NAME;
 use model::{Family, Kind, Labels, Sample, Sink, Value};
 use series::check;
 use std::borrow::Cow;
@@ -240,29 +239,19 @@ fn put(
             _ => (&label.name, &label.value),
         };
     }
-    if !pairs.is_sorted() {
-        pairs.sort_unstable();
-    }
-    if let Some(twice) = pairs.windows(2).find(|w| w[0].0 == w[1].0) {
-        return Err(Error::Duplicate { at: Place::Line(line), label: twice[0].0.to_owned() });
-    }
+    series::sort(pairs, || Place::Line(line))?;
     let clashes = job.honor_labels && pairs.iter().any(|p| target.get(p.0).is_some());
     if !clashes {
         let line = sample.series.as_bytes();
         batch.sample_line(line, &sample.name, pairs, sample.value, time_ms);
         return Ok(());
     }
-    // The sample's own labels win; an empty one takes the target's away.
-    let mut labels = target.builder();
-    for (name, value) in pairs {
-        labels.set(name, value);
-    }
-    labels.set(METRIC_NAME, &sample.name);
     let value = Value::Float(sample.value);
     let time_ms = time_ms.unwrap_or(batch.time_ms());
-    let sample_at = Sample { time_ms, start_ms: 0, value };
-    batch.push_line(sample.series.as_bytes(), &labels.build(), sample_at);
-    Ok(())
+    let whole = Sample { time_ms, start_ms: 0, value };
+    batch.sample_named(sample.series.as_bytes(), whole, |target| {
+        Ok(series::labels(&sample.name, pairs.iter().copied(), target, job))
+    })
 }
 
 fn put_exemplar(exemplar: &Exemplar<'_>, batch: &mut Batch<'_>) {

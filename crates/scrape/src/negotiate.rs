@@ -188,6 +188,10 @@ mod tests {
             ("text/plain", text),
             ("TEXT/Plain; version=0.0.4 ;charset=\"utf-8\";", text),
             ("application/openmetrics-text; version=1.0.0; escaping=allow-utf-8", open),
+            (
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+                open,
+            ),
             ("application/vnd.google.protobuf; encoding=delimited", Body::Protobuf),
         ] {
             assert_eq!(Body::of(content_type, Some(Protocol::OpenMetrics1)), Ok(body));

@@ -80,7 +80,7 @@ struct Shared {
 }
 
 /// So many buffers are kept, of so many bytes at most.
-const SPARE: usize = 2;
+const SPARE: usize = 8;
 const SPARE_BYTES: usize = 4 << 20;
 
 impl Shared {

@@ -207,16 +207,6 @@ impl Batch<'_> {
     /// A series has one sample in a round; of several the first is kept.
     pub fn push(&mut self, labels: &Labels, sample: Sample) {
         let name = self.name(COMPLETE, "", labels.iter());
-        self.push_named(name, labels, sample);
-    }
-
-    /// As [`Batch::push`], for a series that a line of text names: the next round may know it by
-    /// [`Batch::expects`].
-    pub fn push_line(&mut self, line: &[u8], labels: &Labels, sample: Sample) {
-        self.push_named(digest(LINE, line), labels, sample);
-    }
-
-    fn push_named(&mut self, name: Digest, labels: &Labels, sample: Sample) {
         let entry = match self.find(name) {
             Some(entry) => entry,
             None => self.add(labels.clone(), name),
@@ -272,7 +262,8 @@ impl Batch<'_> {
         self.push_float(entry, value, time_ms);
     }
 
-    /// Adds a sample of a series that some bytes name: the same ones round after round. `labels` makes
+    /// Adds a sample of a series that some bytes name, the same ones round after round: the next one may know
+    /// it by [`Batch::expects`]. `labels` makes
     /// all of its labels from the target's, and is asked only where the last round did not have it.
     pub fn sample_named<E>(
         &mut self,

@@ -27,7 +27,8 @@ const LOOK_WRITES: u32 = 64;
 
 /// Keeps one thread within a budget.
 pub(crate) struct Pace<'a> {
-    limits: Option<(&'a Store, Budget)>,
+    /// Whose options say how much; `None` is no limit.
+    store: Option<&'a Store>,
     begun: Instant,
     cpu_begun: Duration,
     bytes: Cell<u64>,
@@ -43,18 +44,19 @@ impl<'a> Pace<'a> {
 
     /// What the options of the store say of work in the background.
     pub fn of(store: &'a Store) -> Pace<'a> {
-        let budget = store.options.budget;
-        Pace::new((budget.cpu > 0.0 || budget.bytes_per_second > 0).then_some((store, budget)))
+        let Budget { cpu, bytes_per_second } = store.options.budget;
+        Pace::new((cpu > 0.0 || bytes_per_second > 0).then_some(store))
     }
 
-    fn new(limits: Option<(&'a Store, Budget)>) -> Pace<'a> {
+    fn new(store: Option<&'a Store>) -> Pace<'a> {
         let (bytes, since) = (Cell::new(0), Cell::new((0, 0)));
-        Pace { limits, begun: Instant::now(), cpu_begun: cpu(), bytes, since }
+        Pace { store, begun: Instant::now(), cpu_begun: cpu(), bytes, since }
     }
 
     /// Bytes were written; sleeps where the work is ahead of its budget.
     pub fn wrote(&self, bytes: u64) {
-        let Some((store, budget)) = self.limits else { return };
+        let Some(store) = self.store else { return };
+        let budget = store.options.budget;
         self.bytes.set(self.bytes.get() + bytes);
         let (since, writes) = self.since.get();
         if since + bytes < LOOK_BYTES && writes < LOOK_WRITES {

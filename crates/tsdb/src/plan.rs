@@ -199,7 +199,7 @@ impl<'a> Plan<'a> {
             context,
             round,
             names: Names::new(context),
-            record: Builder::default(),
+            record: Builder::of_rows(round.rows.len()),
             done: Committed::default(),
             ticks: Vec::new(),
             by_group: HashMap::new(),

@@ -88,6 +88,12 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    /// With room for a round of so many rows, as most are: a change takes a few bytes.
+    pub fn of_rows(rows: usize) -> Builder {
+        let (bytes, changes) = (Vec::with_capacity(rows * 4 + 64), Vec::with_capacity(rows * 4));
+        Builder { bytes, changes, ..Builder::default() }
+    }
+
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

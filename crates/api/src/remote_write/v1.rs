@@ -3,7 +3,7 @@
 use super::kind;
 use crate::receive::{Batch, Pair, Reader, Series};
 use model::Labels;
-use model::prompb::read_histogram;
+use model::prompb::{read_histogram, read_label};
 use model::protobuf::{Field, Malformed, Message};
 use tsdb::{Exemplar, Metadata};
 
@@ -134,18 +134,7 @@ fn exemplar(mut message: Message<'_>, series: Series, batch: &mut Batch) -> Resu
     let (mut pairs, mut value, mut time_ms) = (Vec::new(), 0.0, 0);
     while let Some(field) = message.next()? {
         match field.number {
-            1 => {
-                let mut label = field.message()?;
-                let mut pair = ("", "");
-                while let Some(field) = label.next()? {
-                    match field.number {
-                        1 => pair.0 = field.text()?,
-                        2 => pair.1 = field.text()?,
-                        _ => {}
-                    }
-                }
-                pairs.push(pair);
-            }
+            1 => pairs.push(read_label(field.message()?)?),
             2 => value = field.double()?,
             3 => time_ms = field.integer()?,
             _ => {}

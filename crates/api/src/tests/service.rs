@@ -69,6 +69,46 @@ async fn what_is_deleted_is_gone_where_that_is_switched_on() {
 }
 
 #[tokio::test]
+async fn the_program_is_told_to_reload_or_end_where_that_is_switched_on() {
+    let shelf = Shelf::new(true);
+    for path in ["/-/reload", "/-/quit"] {
+        let wanted = (403, "Lifecycle API is not enabled.".to_owned());
+        assert_eq!(put(router(shelf.clone()), path).await, wanted);
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let (status, _, body) = ask(router(shelf.clone()), request).await;
+        assert_eq!((status.as_u16(), body.as_str()), (405, "Only POST or PUT requests allowed"));
+    }
+    let (reload, mut asked) = tokio::sync::mpsc::channel::<crate::lifecycle::Reloading>(1);
+    let quit = Arc::new(tokio::sync::Notify::new());
+    let lifecycle = crate::lifecycle::Lifecycle { reload, quit: quit.clone() };
+    let on = router_with(shelf, |options| Options { lifecycle: Some(lifecycle), ..options });
+    tokio::spawn(async move {
+        for outcome in [Ok(()), Err("p.yml:1:2: x".to_owned())] {
+            asked.recv().await.unwrap().send(outcome).unwrap();
+        }
+    });
+    assert_eq!(put(on.clone(), "/-/reload").await, (200, String::new()));
+    let wanted = (500, "failed to reload config: p.yml:1:2: x\n".to_owned());
+    assert_eq!(put(on.clone(), "/-/reload").await, wanted);
+    // Nobody listens any more.
+    assert_eq!(put(on.clone(), "/-/reload").await.0, 500);
+    let (_, features) = get_of(on.clone(), "/api/v1/features").await;
+    assert_eq!(features["data"]["api"]["lifecycle"], true);
+    let wanted = (200, "Requesting termination... Goodbye!".to_owned());
+    assert_eq!(put(on, "/-/quit").await, wanted);
+    quit.notified().await;
+}
+
+#[tokio::test]
+async fn what_configuration_is_in_effect_is_told() {
+    let (_, config) = get("/api/v1/status/config").await;
+    assert_eq!(config["data"]["yaml"], "scrape_configs: []\n");
+    let (_, runtime) = get("/api/v1/status/runtimeinfo").await;
+    assert_eq!(runtime["data"]["reloadConfigSuccess"], true);
+    assert_eq!(runtime["data"]["lastConfigTime"], "1970-01-01T00:00:01.500Z");
+}
+
+#[tokio::test]
 async fn users_do_what_they_are_named_for() {
     let names = |name: &str| std::collections::BTreeSet::from([name.to_owned()]);
     let users =

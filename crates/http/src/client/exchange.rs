@@ -184,7 +184,11 @@ async fn read(
     if body.size_hint().lower() > limit as u64 {
         return Err(Failed::TooLarge);
     }
-    into.reserve(body.size_hint().lower().min(TOLD_BYTES) as usize);
+    let told = body.size_hint().lower().min(TOLD_BYTES) as usize;
+    if into.capacity() < told {
+        // Anew: to grow would copy what is of no use any more.
+        *into = Vec::with_capacity(told);
+    }
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Failed::Hyper)?;
         let Ok(data) = frame.into_data() else { continue };

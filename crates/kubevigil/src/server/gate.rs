@@ -146,6 +146,7 @@ mod tests {
         assert_eq!(of("POST", "/api/v1/write"), resource("create", "series"));
         assert_eq!(of("POST", "/api/v1/otlp/v1/metrics"), resource("create", "series"));
         assert_eq!(of("PUT", "/api/v1/admin/tsdb/snapshot"), resource("delete", "series"));
+        assert_eq!(of("POST", "/-/quit"), resource("delete", "series"));
         assert_eq!(of("DELETE", "/api/vigil/v1/queries/1"), resource("delete", "queries"));
         assert_eq!(of("GET", "/metrics"), ("get".into(), false, String::new()));
     }

@@ -2,12 +2,13 @@
 //! reader of kubelets, and what is known about the program itself.
 
 use super::pipeline::Pipeline;
+use crate::config_file::ConfigFile;
 use crate::ourselves;
 use crate::process::{Itself, Memory, Usage};
 use api::Failure;
 use api::backend::{
-    self, Backend, Families, Flag, Metadata, Notice, Opening, Round, Severity, Status, Store,
-    Target,
+    self, Backend, Configuration, Families, Flag, Metadata, Notice, Opening, Round, Severity,
+    Status, Store, Target,
 };
 use cluster::NodeCache;
 use model::{Sink, Storage};
@@ -49,6 +50,8 @@ pub struct Fixed {
     pub queries: Arc<api::queries::Queries>,
     /// Answers that later queries go on from.
     pub range_cache: Option<Arc<RangeCache>>,
+    /// The configuration file.
+    pub config_file: Arc<ConfigFile>,
     /// Whether history is kept.
     pub keeps_history: bool,
 }
@@ -330,12 +333,13 @@ impl Backend for Hub {
         ourselves::store(self.store(), sink);
         fixed.listener.write(sink);
         fixed.received.write(sink);
+        fixed.config_file.write(sink);
         ourselves::range_cache(fixed.range_cache.as_deref(), sink);
         self.reader.write_families(sink);
         self.pipeline.write_families(sink);
     }
 
-    fn configuration(&self) -> String {
-        String::new()
+    fn configuration(&self) -> Configuration {
+        self.fixed.config_file.configuration()
     }
 }

@@ -163,7 +163,7 @@ pub struct ServerOptions {
     #[command(flatten)]
     pub pipeline: PipelineOptions,
 
-    /// Whether what is kept may be changed.
+    /// What may be asked beyond reading and sending.
     #[command(flatten)]
     pub administration: Administration,
 

@@ -5,7 +5,8 @@
 //! mistakes are logged and shown.
 
 use super::pipeline_options::PipelineOptions;
-use crate::sending::{LOOK_EVERY, Reload, Sending};
+use crate::config_file::{ConfigFile, LOOK_EVERY, Reload};
+use crate::sending::Sending;
 use anyhow::{Context, anyhow};
 use api::backend::{Notice, Severity, Target};
 use api::kubernetes::{
@@ -36,6 +37,7 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 pub struct Pipeline {
     options: PipelineOptions,
     rules_file: Option<PathBuf>,
+    config_file: Arc<ConfigFile>,
     cluster: Cluster,
     dir: PathBuf,
     metrics: Arc<Metrics>,
@@ -56,14 +58,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pipeline {
-    /// Reads the files; a mistake in one of them is a reason not to start.
+    /// Reads the rules; a mistake in them is a reason not to start.
     pub fn new(
         options: PipelineOptions,
         rules_file: Option<PathBuf>,
+        config: (Arc<ConfigFile>, Config),
         cluster: Cluster,
         exemplars: usize,
         dir: &Path,
     ) -> anyhow::Result<Arc<Pipeline>> {
+        let (config_file, config) = config;
         let forward = |url: &Option<String>| {
             let Some(url) = url else { return Ok(None) };
             Forward::open(forward_options(&options, url)).map(Some).map_err(|e| anyhow!(e))
@@ -90,6 +94,7 @@ impl Pipeline {
         let pipeline = Arc::new(Pipeline {
             metrics: Arc::new(Metrics::new(rules.clone(), ages)),
             rules_file,
+            config_file,
             cluster,
             dir: dir.to_owned(),
             estimates,
@@ -103,8 +108,8 @@ impl Pipeline {
             options,
         });
         pipeline.tell_rules(&rules);
-        if let Some(path) = pipeline.options.config_file.clone() {
-            pipeline.take_config(Config::read(&path)?);
+        if pipeline.config_file.path().is_some() {
+            pipeline.take_config(config);
         }
         Ok(pipeline)
     }
@@ -142,9 +147,14 @@ impl Pipeline {
     }
 
     /// Does everything that is done again and again, for ever.
-    pub async fn run(self: Arc<Pipeline>, store: Arc<resource::Store>, resolution: Duration) {
+    pub async fn run(
+        self: Arc<Pipeline>,
+        reload: Reload,
+        store: Arc<resource::Store>,
+        resolution: Duration,
+    ) {
         tokio::join!(
-            self.follow_files(),
+            self.follow_files(reload),
             self.follow_annotations(),
             self.observe(&store, resolution),
             self.record_estimates(),
@@ -234,47 +244,47 @@ impl Pipeline {
     }
 
     /// Reads the files again when their content changes.
-    async fn follow_files(&self) {
+    async fn follow_files(&self, mut reload: Reload) {
         let text =
             |path: &Option<PathBuf>| path.as_deref().map(|p| std::fs::read_to_string(p).ok());
         let mut rules_before = text(&self.rules_file);
-        let mut config_before = text(&self.options.config_file);
-        let mut reload = Reload::new();
         loop {
-            reload.wait().await;
+            let anyway = reload.wait().await;
+            let mut rules = Ok(());
             if let (Some(path), now) = (&self.rules_file, text(&self.rules_file))
-                && now != rules_before
+                && (now != rules_before || anyway)
             {
                 let content = now.clone().flatten().ok_or_else(|| "cannot be read".to_owned());
                 let parsed = content.and_then(|content| {
                     Rules::parse(&content, &path.display().to_string()).map_err(|e| e.to_string())
                 });
                 match parsed {
-                    Ok(rules) => {
-                        self.tell_rules(&rules);
+                    Ok(read) => {
+                        self.tell_rules(&read);
                         self.refused("refused rules", Ok(()));
-                        self.metrics.replace(rules);
+                        self.metrics.replace(read);
                     }
-                    Err(why) => self.refused("refused rules", Err(why)),
+                    Err(why) => {
+                        self.refused("refused rules", Err(why.clone()));
+                        rules = Err(why);
+                    }
                 }
                 rules_before = now;
             }
-            if let (Some(path), now) = (&self.options.config_file, text(&self.options.config_file))
-                && now != config_before
-            {
-                let content = now.clone().flatten().ok_or_else(|| "cannot be read".to_owned());
-                let parsed = content
-                    .and_then(|content| Config::parse(&content, path).map_err(|e| e.to_string()));
-                match parsed {
-                    Ok(config) => {
-                        tracing::info!("{}: {} jobs", path.display(), config.jobs.len());
-                        self.refused("refused config", Ok(()));
-                        self.take_config(config);
-                    }
-                    Err(why) => self.refused("refused config", Err(why)),
+            let config = match self.config_file.again(anyway) {
+                None => Ok(()),
+                Some(Ok(config)) => {
+                    tracing::info!("--config.file: {} jobs", config.jobs.len());
+                    self.refused("refused config", Ok(()));
+                    self.take_config(config);
+                    Ok(())
                 }
-                config_before = now;
-            }
+                Some(Err(why)) => {
+                    self.refused("refused config", Err(why.clone()));
+                    Err(why)
+                }
+            };
+            reload.done(rules.and(config));
         }
     }
 

@@ -66,15 +66,6 @@ impl Format {
         (protobuf.unwrap_or(false), escaping)
     }
 
-    /// The format of a body with this `Content-Type`; `None` for one that is not read here.
-    pub fn of_content_type(content_type: &str) -> Option<Syntax> {
-        match content_type.split(';').next().unwrap_or("").trim() {
-            "application/openmetrics-text" => Some(Syntax::OpenMetrics),
-            "text/plain" => Some(Syntax::Text),
-            _ => None,
-        }
-    }
-
     /// The `Content-Type` of a body in this format.
     pub fn content_type(self) -> &'static str {
         macro_rules! with_escaping {
@@ -213,7 +204,6 @@ mod tests {
         let type_ =
             "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
         assert_eq!(format.content_type(), type_);
-        assert_eq!(Format::of_content_type(type_), Some(Syntax::OpenMetrics));
         for text in ["", "*/*", "text/html", "text/plain", "application/openmetrics-text;q=0"] {
             assert_eq!(Format::negotiate(text), Format::default(), "{text}");
         }

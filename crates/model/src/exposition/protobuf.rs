@@ -11,8 +11,9 @@ mod points;
 
 pub use points::{Choice, Point, Reading};
 
-use crate::Kind;
+use crate::prompb::read_label;
 use crate::protobuf::{Field, Malformed, Message};
+use crate::{Family, Kind};
 use histogram::HistogramFields;
 
 /// The media type of such a body, as it is asked for.
@@ -37,24 +38,11 @@ pub enum ProtobufError {
     },
 }
 
-/// A family, apart from its metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head<'a> {
-    /// Its name, for each kind as the text format 0.0.4 prints it.
-    pub name: &'a str,
-    /// One line for people.
-    pub help: &'a str,
-    /// Its type.
-    pub kind: Kind,
-    /// The unit; empty where none is stated.
-    pub unit: &'a str,
-}
-
 /// What comes next.
 #[derive(Debug)]
 pub enum Event<'r, 'a> {
     /// A family begins: the metrics until the next one are its own.
-    Family(Head<'a>),
+    Family(Family<'a>),
     /// A metric.
     Metric(&'r mut Metric<'a>),
 }
@@ -100,7 +88,7 @@ pub struct Metric<'a> {
 #[derive(Debug)]
 pub struct Reader<'a> {
     body: Message<'a>,
-    head: Head<'a>,
+    family: Family<'a>,
     rest: Message<'a>,
     metric: Metric<'a>,
 }
@@ -108,9 +96,9 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of a whole body.
     pub fn new(body: &'a [u8]) -> Reader<'a> {
-        let head = Head { name: "", help: "", kind: Kind::Untyped, unit: "" };
+        let family = Family { name: "", help: "", kind: Kind::Untyped, unit: "" };
         let (body, rest) = (Message::new(body), Message::new(&[]));
-        Reader { body, head, rest, metric: Metric::default() }
+        Reader { body, family, rest, metric: Metric::default() }
     }
 
     /// The next family or metric; `None` at the end. Families without metrics are passed over.
@@ -122,7 +110,7 @@ impl<'a> Reader<'a> {
         }
         Ok(match read? {
             Next::End => None,
-            Next::Family => Some(Event::Family(self.head)),
+            Next::Family => Some(Event::Family(self.family)),
             Next::Metric => Some(Event::Metric(&mut self.metric)),
         })
     }
@@ -131,15 +119,15 @@ impl<'a> Reader<'a> {
         loop {
             while let Some(field) = self.rest.next()? {
                 if field.number == 4 {
-                    self.metric.read(&self.head, &field)?;
+                    self.metric.read(&self.family, &field)?;
                     return Ok(Next::Metric);
                 }
             }
-            let Some(family) = self.body.next_delimited()? else { return Ok(Next::End) };
-            self.rest = family;
+            let Some(message) = self.body.next_delimited()? else { return Ok(Next::End) };
+            self.rest = message;
             // The unit comes behind the metrics: what they belong to is read first.
-            if let Some(head) = Head::read(family)? {
-                self.head = head;
+            if let Some(family) = read_family(message)? {
+                self.family = family;
                 return Ok(Next::Family);
             }
             self.rest = Message::new(&[]);
@@ -153,50 +141,48 @@ enum Next {
     Metric,
 }
 
-impl<'a> Head<'a> {
-    /// What a family says of itself; `None` where it has no metrics.
-    fn read(mut family: Message<'a>) -> Result<Option<Head<'a>>, ProtobufError> {
-        let at = family.place();
-        let (mut name, mut help, mut kind, mut unit) = ("", "", 0, "");
-        let mut is_empty = true;
-        while let Some(field) = family.next()? {
-            match field.number {
-                1 => name = field.text()?,
-                2 => help = field.text()?,
-                3 => kind = field.unsigned()?,
-                4 => is_empty = false,
-                5 => unit = field.text()?,
-                _ => {}
-            }
+/// What a family says of itself; `None` where it has no metrics.
+fn read_family(mut family: Message<'_>) -> Result<Option<Family<'_>>, ProtobufError> {
+    let at = family.place();
+    let (mut name, mut help, mut kind, mut unit) = ("", "", 0, "");
+    let mut is_empty = true;
+    while let Some(field) = family.next()? {
+        match field.number {
+            1 => name = field.text()?,
+            2 => help = field.text()?,
+            3 => kind = field.unsigned()?,
+            4 => is_empty = false,
+            5 => unit = field.text()?,
+            _ => {}
         }
-        if is_empty {
-            return Ok(None);
-        }
-        let wrong = |what| ProtobufError::Family { family: name.to_owned(), at, what };
-        if name.is_empty() {
-            return Err(wrong("invalid metric name".into()));
-        }
-        let kind = match kind {
-            0 => Kind::Counter,
-            1 => Kind::Gauge,
-            2 => Kind::Summary,
-            3 => Kind::Untyped,
-            4 => Kind::Histogram,
-            5 => Kind::GaugeHistogram,
-            other => return Err(wrong(format!("unknown metric type {other}"))),
-        };
-        Ok(Some(Head { name, help, kind, unit }))
     }
+    if is_empty {
+        return Ok(None);
+    }
+    let wrong = |what| ProtobufError::Family { family: name.to_owned(), at, what };
+    if name.is_empty() {
+        return Err(wrong("invalid metric name".into()));
+    }
+    let kind = match kind {
+        0 => Kind::Counter,
+        1 => Kind::Gauge,
+        2 => Kind::Summary,
+        3 => Kind::Untyped,
+        4 => Kind::Histogram,
+        5 => Kind::GaugeHistogram,
+        other => return Err(wrong(format!("unknown metric type {other}"))),
+    };
+    Ok(Some(Family { name, help, kind, unit }))
 }
 
 impl<'a> Metric<'a> {
-    fn read(&mut self, head: &Head<'a>, field: &Field<'a>) -> Result<(), Malformed> {
+    fn read(&mut self, family: &Family<'a>, field: &Field<'a>) -> Result<(), Malformed> {
         let mut message = field.message()?;
         self.clear();
-        (self.family, self.kind, self.at) = (head.name, Some(head.kind), field.place());
+        (self.family, self.kind, self.at) = (family.name, Some(family.kind), field.place());
         self.labels = message.leading(1)?;
         while let Some(field) = message.next()? {
-            match (field.number, head.kind) {
+            match (field.number, family.kind) {
                 (1, _) => self.later_labels.push(field.bytes()?),
                 (6, _) => self.time_ms = Some(field.integer()?).filter(|t| *t != 0),
                 (2, Kind::Gauge) | (5, Kind::Untyped) => self.read_value(field.message()?)?,
@@ -329,18 +315,6 @@ fn read_labels<'a>(
         }
     }
     Ok(())
-}
-
-fn read_label<'a>(mut message: Message<'a>) -> Result<(&'a str, &'a str), Malformed> {
-    let mut label = ("", "");
-    while let Some(field) = message.next()? {
-        match field.number {
-            1 => label.0 = field.text()?,
-            2 => label.1 = field.text()?,
-            _ => {}
-        }
-    }
-    Ok(label)
 }
 
 #[cfg(test)]

@@ -2,11 +2,9 @@
 //! form of their values are those that Prometheus prints. Secrets are never printed.
 
 use super::{Auth, Job, Secret};
+use model::yaml::HIDDEN;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-
-/// What stands for a secret.
-const HIDDEN: &str = "<secret>";
 
 impl Job {
     /// The job as YAML.

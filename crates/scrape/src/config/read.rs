@@ -22,6 +22,16 @@ const SECTIONS: [&str; 10] = [
     "otlp",
     "runtime",
 ];
+/// The fields whose values Prometheus never shows, wherever they stand.
+const SECRETS: [&str; 7] = [
+    "password",
+    "credentials",
+    "bearer_token",
+    "secret_key",
+    "client_secret",
+    "client_certificate_key",
+    "secrets",
+];
 /// The fields of `global` that hold for each job, and those that have no effect on scrapes.
 const GLOBAL: [&str; 22] = [
     "scrape_interval",
@@ -105,7 +115,10 @@ const NOT_YET: [&str; 9] = [
 /// Reads a text.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    yaml::read(text, &path.display().to_string(), |reader, node| root(reader, node, &folder))
+    let file = path.display().to_string();
+    let config = yaml::read(text, &file, |reader, node| root(reader, node, &folder))?;
+    let yaml = yaml::without_secrets(text, |key| SECRETS.contains(&key));
+    Ok(Config { yaml, ..config })
 }
 
 /// What `global` says for each job.

@@ -9,7 +9,7 @@ use crate::config::Job;
 use crate::{Error, Place};
 use model::exposition::protobuf::{Event, Metric, Point, ProtobufError, Reader, Reading};
 use model::exposition::push_open_float;
-use model::{Family, Labels, Sample, Sink, Value};
+use model::{Labels, Sample, Sink, Value};
 use std::collections::HashSet;
 use tsdb::Batch;
 
@@ -30,10 +30,9 @@ pub(super) fn ingest(
     let mut writer = Writer { job, target, done, key, exemplar_labels };
     while let Some(event) = reader.next()? {
         match event {
-            Event::Family(head) => {
+            Event::Family(family) => {
                 writer.done.families += 1;
-                let (name, help) = (head.name, head.help);
-                batch.family(&Family { name, help, kind: head.kind, unit: head.unit });
+                batch.family(&family);
             }
             Event::Metric(metric) => {
                 writer.begin(metric);
@@ -53,10 +52,10 @@ pub(super) fn family_names(body: &[u8]) -> Vec<String> {
     let mut reader = Reader::new(body);
     let (mut names, mut seen) = (Vec::new(), HashSet::new());
     while let Ok(Some(event)) = reader.next() {
-        if let Event::Family(head) = event
-            && seen.insert(head.name)
+        if let Event::Family(family) = event
+            && seen.insert(family.name)
         {
-            names.push(head.name.to_owned());
+            names.push(family.name.to_owned());
         }
     }
     names
@@ -133,10 +132,7 @@ fn new_series(
     }
     let printed = String::from_utf8(printed).unwrap_or_default();
     pairs.extend(bound.map(|b| (b.0, printed.as_str())));
-    pairs.sort_unstable();
-    if let Some(twice) = pairs.windows(2).find(|w| w[0].0 == w[1].0) {
-        return Err(Error::Duplicate { at: at(), label: twice[0].0.to_owned() });
-    }
+    series::sort(&mut pairs, at)?;
     if pairs.iter().any(|p| p.0.is_empty()) {
         return Err(Error::Name { at: at(), name: String::new() });
     }

@@ -46,6 +46,17 @@ pub(super) fn check<'l>(
     Ok(())
 }
 
+/// Sorts the labels of a sample; one that comes twice is an error.
+pub(super) fn sort(pairs: &mut [(&str, &str)], at: impl Fn() -> Place) -> Result<(), Error> {
+    if !pairs.is_sorted() {
+        pairs.sort_unstable();
+    }
+    match pairs.windows(2).find(|w| w[0].0 == w[1].0) {
+        Some(twice) => Err(Error::Duplicate { at: at(), label: twice[0].0.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// The labels of a series: the target's and its own. Where both have one, the series' own wins with
 /// `honor_labels` (an empty one takes the target's away), and is `exported_` without.
 pub(super) fn labels<'l>(

@@ -26,6 +26,12 @@ pub fn text(db: &Db) -> String {
             writeln!(text, "{labels} {time} {start} {bits:016x} {histogram}").expect("writes");
         }
     }
+    let everything = [vec![Matcher::equal("__name__", "m")]];
+    for (labels, exemplars) in db.exemplars(&everything, i64::MIN, i64::MAX) {
+        for crate::Exemplar { labels: own, value, time_ms } in exemplars {
+            writeln!(text, "{labels} # {own} {time_ms} {:016x}", value.to_bits()).expect("writes");
+        }
+    }
     text
 }
 
@@ -75,13 +81,34 @@ fn write_merged(dir: &Path) {
     std::fs::write(dir.join("content.txt"), text(&db)).expect("writes");
 }
 
+/// A folder with exemplars of samples in the log, and of some that are in a block.
+fn write_exemplars(dir: &Path) {
+    let db =
+        Db::open(dir, Options { background: false, exemplars: 40, ..options() }).expect("opens");
+    let mut group = db.group(&Labels::empty());
+    let mut random = Seed::new(3);
+    for i in 0..60 {
+        let time = 1_700_000_000_000 + i * 1000;
+        let rows: Vec<(Labels, Sample)> =
+            (0..5).map(|n| (labels(n), sample(&mut random, time))).collect();
+        let some = super::exemplars::some(&mut random, rows.len(), time);
+        super::exemplars::write(&mut group, time, &rows, &some).expect("commits");
+        if i == 30 {
+            db.flush().expect("flushes");
+        }
+    }
+    db.close().expect("closes");
+    std::fs::write(dir.join("content.txt"), text(&db)).expect("writes");
+}
+
 #[test]
 fn folders_of_format_1_open_and_say_what_they_always_said() {
     type Golden = (&'static str, fn(&Path), u64);
-    let all: [Golden; 3] = [
+    let all: [Golden; 4] = [
         ("v1", write, 1),
         ("v1-merged", write_merged, 4),
         ("v1-companions", super::companions::write_golden, 1),
+        ("v1-exemplars", write_exemplars, 1),
     ];
     for (name, write, blocks) in all {
         if std::env::var_os("KUBEVIGIL_WRITE_GOLDEN").is_some_and(|n| n == name) {
@@ -102,13 +129,14 @@ fn folders_of_format_1_open_and_say_what_they_always_said() {
         }
         let checked = crate::check(&disk::Folder::new(copy.path()), &mut |_| {});
         assert_eq!(checked.expect("can be read").findings, [], "{name}");
-        let options = Options { background: false, ..options() };
+        let options = Options { background: false, exemplars: 40, ..options() };
         let db = Db::open(copy.path(), options).expect("opens");
         let expected = std::fs::read_to_string(golden(name).join("content.txt")).expect("reads");
         assert!(expected.lines().count() > 250, "{name}");
         assert_eq!(text(&db), expected, "{name}");
         assert_eq!(db.stats().blocks, blocks, "{name}");
         assert_eq!(db.stats().companion_bytes > 0, name == "v1-companions", "{name}");
+        assert_eq!(expected.contains(" # "), name == "v1-exemplars", "{name}");
         db.compact().expect("compacts");
         assert_eq!(text(&db), expected, "{name}, compacted");
     }

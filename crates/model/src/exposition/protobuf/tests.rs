@@ -373,7 +373,7 @@ proptest! {
             let kinds = [Kind::Counter, Kind::Gauge, Kind::Summary, Kind::Untyped,
                          Kind::Histogram, Kind::GaugeHistogram];
             let kind_read = kinds[usize::from(*kind)];
-            let head = Head { name: &name, help: "Help.", kind: kind_read, unit: "seconds" };
+            let head = Family { name: &name, help: "Help.", kind: kind_read, unit: "seconds" };
             wanted.push(format!("{head:?}"));
             metrics.iter().for_each(|m| wanted.extend(expected(&name, *kind, m, choice)));
         }
