@@ -444,7 +444,8 @@ fn bombs_are_refused() -> Result<()> {
     let kept: u64 = answer.header("x-prometheus-remote-write-samples-written").parse()?;
     let stored = get(address, "/api/v1/query?query=count(flood)")?;
     let stored = stored["data"]["result"][0]["value"][1].as_str().unwrap_or("0").to_owned();
-    ensure!(kept > 500 && kept < 1000 && stored == kept.to_string(), "{kept} and {stored}");
+    // What it found of itself until then counts, too.
+    ensure!(kept > 500 && kept <= 1000 && stored == kept.to_string(), "{kept} and {stored}");
     let most = resident()?;
     eprintln!("at most {} MiB resident under bombs", most >> 20);
     ensure!(most < 400 << 20, "{most} bytes resident");
