@@ -24,7 +24,7 @@ fn metrics_server_beside_us_sees_the_same() {
     }
     let peer = MetricsServer::start(cluster).unwrap();
     let path = format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", namespace.name);
-    let compared = until("both with the same figures", Duration::from_secs(120), || {
+    let compared = until("both with the same figures", Duration::from_secs(300), || {
         let ours = usage::of_pods(&cluster.json(&path)?)?;
         let theirs = usage::of_pods(&peer.json(&path)?)?;
         ensure!(theirs.len() == 4, "metrics-server lists {}", theirs.len());

@@ -33,11 +33,12 @@ fn usage_is_the_kernels_over_the_window_that_it_names() {
     let record = Record::start(&namespace, "load=true", 4).unwrap();
     let names = record_names(&record);
 
-    // Three answers with different timestamps of each container.
+    // Three answers with different timestamps of each container. Others may be off: on a machine that does much
+    // else, the kubelet itself stamps what it read a second or two later.
     let mut compared = 0;
     let mut last: Vec<f64> = Vec::new();
     while compared < 3 * names.len() {
-        let answer = until("usage of every container", Duration::from_secs(90), || {
+        let answer = until("usage of every container", Duration::from_secs(240), || {
             let answer = ask(&namespace)?;
             let found: Vec<_> = answer.iter().map(|u| u.name.clone()).collect();
             ensure!(found == names, "{found:?} instead of {names:?}");
@@ -100,12 +101,12 @@ fn compare(usage: &Usage, record: &Record) -> Result<()> {
     let tenths = (0..=10).map(|tenth| usage.timestamp + f64::from(tenth) / 10.0);
     let counted: Vec<f64> = tenths.filter_map(cores).collect();
     let near = |wanted: &f64| (usage.cpu - wanted).abs() <= wanted * TOLERANCE;
-    assert!(counted.iter().any(near), "{usage:?}: the kernel counted {counted:?} cores");
+    ensure!(counted.iter().any(near), "{usage:?}: the kernel counted {counted:?} cores");
     let (least, most) = record
         .memory(&usage.name, usage.timestamp - 1.0, usage.timestamp + 2.0)
         .context("no memory recorded")?;
     let slack = 64.0 * 1024.0;
-    assert!(
+    ensure!(
         (least * (1.0 - TOLERANCE) - slack..=most * (1.0 + TOLERANCE) + slack)
             .contains(&usage.memory),
         "{usage:?}: the kernel counted {least} to {most} bytes"
