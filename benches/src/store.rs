@@ -231,6 +231,7 @@ impl Bench {
         let figures = |k: &Kind| Some((*k, self.kept.engines.get(k.option())?));
         let columns: Vec<report::Column<'_>> = engines.iter().filter_map(figures).collect();
         report::scraped(&columns);
+        report::started(&columns);
         report::history(&columns, &self.mixins)
     }
 }

@@ -55,6 +55,22 @@ pub fn scraped(columns: &[Column<'_>]) {
     print(&rows);
 }
 
+/// The start with very many series.
+pub fn started(columns: &[Column<'_>]) {
+    if columns.iter().all(|c| c.1.started.is_none()) {
+        return;
+    }
+    let mut rows = head(columns);
+    let mut row = |what: &str, of: &dyn Fn(&super::start::Started) -> String| {
+        add(&mut rows, columns, what, |f| f.started.as_ref().map(of));
+    };
+    row("series", &|s| s.series.to_string());
+    row("kill -9 to ready, s", &|s| format!("{:.2}", s.ready));
+    row("CPU until then, s", &|s| format!("{:.2}", s.cpu));
+    println!("#### Start\n");
+    print(&rows);
+}
+
 /// Disk, remote write and queries over hours.
 pub fn history(columns: &[Column<'_>], mixins: &[Mixin]) -> Result<()> {
     if columns.iter().all(|c| c.1.history.is_none()) {
@@ -71,10 +87,6 @@ pub fn history(columns: &[Column<'_>], mixins: &[Mixin]) -> Result<()> {
     }
     add(&mut rows, columns, "start over these files, not in memory, s", |f| {
         history(f, &|h| format!("{:.2}", h.started))
-    });
-    add(&mut rows, columns, "start with very many series after kill -9", |f| {
-        let s = f.started.as_ref()?;
-        Some(format!("{:.2} s ({:.2} CPU), {} series", s.ready, s.cpu, s.series))
     });
     println!("#### Hours\n");
     print(&rows);
